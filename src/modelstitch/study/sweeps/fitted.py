@@ -30,7 +30,7 @@ from ...support.progress import Tell
 from ...support.resume import Pieces, Unfinished
 from ..plan import Cell, Shared, title_of
 from .bench import Bench, left, sums_left
-from .grouped import Group, Reading, cell_bytes, chunked
+from .grouped import SweepCells, Reading, cell_bytes, chunked
 from .measured import Fitted, SweepJob, measure
 
 
@@ -39,7 +39,7 @@ from .measured import Fitted, SweepJob, measure
 def run_sweeps(
     reading: Reading,
     bench: Bench,
-    wanted: Callable[[Group], bool] = lambda cells: True,
+    wanted: Callable[[SweepCells], bool] = lambda cells: True,
     *,
     tell: Tell | None = None,
 ) -> Iterator[Fitted]:
@@ -83,14 +83,14 @@ def run_sweeps(
             raise failed
 
 
-def _rounds(groups: Sequence[Group], bench: Bench) -> list[list[tuple[int, Group]]]:
+def _rounds(groups: Sequence[SweepCells], bench: Bench) -> list[list[tuple[int, SweepCells]]]:
     """What is measured together, with the bytes that it holds: several sweeps, or a part of one that comes alone."""
     if len(groups) > 1:
         return [[(sum(cell_bytes(some, bench)), some) for some in groups]]
     return [[part] for part in chunked(groups[0], bench)]
 
 
-def _states(cells: Group, bench: Bench) -> list[Unfinished | None]:
+def _states(cells: SweepCells, bench: Bench) -> list[Unfinished | None]:
     """Where the starts of a sweep leave their states."""
     return [left(cells[0], bench, start) for start in range(_starts(cells))]
 
@@ -101,7 +101,7 @@ def _clear(*states: Unfinished | Pieces | None) -> None:
             state.clear()
 
 
-def _recorded(jobs: Sequence[SweepJob], cells: Group, bench: Bench, pieces: Pieces | None) -> list[Fitted]:
+def _recorded(jobs: Sequence[SweepJob], cells: SweepCells, bench: Bench, pieces: Pieces | None) -> list[Fitted]:
     """What came of jobs, in the order of these cells, whichever start of theirs is the best."""
     if not jobs:
         return []
@@ -130,30 +130,30 @@ class _Ticks:
         return tick
 
 
-def _title(cells: Group, bench: Bench) -> str:
+def _title(cells: SweepCells, bench: Bench) -> str:
     below, shared = bench.below(cells[0]), cells[0].sweep
     return f"{shared.kind if below is None else below.name} -> {shared.top}"
 
 
-def _work(cells: Group, bench: Bench) -> int:
+def _work(cells: SweepCells, bench: Bench) -> int:
     """Of fitting: samples that are summed, and steps."""
     whole = bench.data.size("fit")
     fit = min(cells[0].sweep.samples or whole, cells[0].sweep.budget or whole, whole)
     return fit + _starts(cells) * _steps(cells, bench)
 
 
-def _starts(cells: Group) -> int:
+def _starts(cells: SweepCells) -> int:
     return max(cell.starts for cell in cells)
 
 
-def _steps(cells: Group, bench: Bench) -> int:
+def _steps(cells: SweepCells, bench: Bench) -> int:
     """Of one start, at most."""
     rounds = max(0 if c.config["objective"] in SOLVED else c.config["objective"].count("+") + 1 for c in cells)
     return rounds * bench.spec.steps
 
 
 def _fitted(
-    cells: Group, bench: Bench, tick: Tick, spare: int, states: Sequence[Unfinished | None], *, stays: bool
+    cells: SweepCells, bench: Bench, tick: Tick, spare: int, states: Sequence[Unfinished | None], *, stays: bool
 ) -> list[SweepJob]:
     """Fit cells from as many starts as there are states, a later one only where the best so far has failed.
 
@@ -203,7 +203,7 @@ def _part(job: SweepJob, best: Mapping[str, Stream]) -> SweepJob:
     return replace(job, cells=[cell for cell, _ in mine], streams=[stream for _, stream in mine])
 
 
-def _taken_up(cells: Group, sweep: Sweep, unfinished: Unfinished | None) -> tuple[Sweep, dict[str, Any] | None]:
+def _taken_up(cells: SweepCells, sweep: Sweep, unfinished: Unfinished | None) -> tuple[Sweep, dict[str, Any] | None]:
     """The sweep in the batches that memory had room for when it was stopped, and the state that it left."""
     state = None if unfinished is None else unfinished.read()
     if unfinished is None or state is None:
@@ -216,7 +216,7 @@ def _taken_up(cells: Group, sweep: Sweep, unfinished: Unfinished | None) -> tupl
 
 
 def _fit(
-    cells: Group,
+    cells: SweepCells,
     bench: Bench,
     start: int,
     unfinished: Unfinished | None,
@@ -236,7 +236,7 @@ def _fit(
     return sweep, streams
 
 
-def _sender(cells: Group, sweep: Sweep, start: int, bench: Bench) -> Sender:
+def _sender(cells: SweepCells, sweep: Sweep, start: int, bench: Bench) -> Sender:
     """What sends in these cells: a network, or what stands in for one, which every start draws anew."""
     control, below = cells[0].sweep.control, bench.below(cells[0])
     if below is None:
@@ -247,7 +247,7 @@ def _sender(cells: Group, sweep: Sweep, start: int, bench: Bench) -> Sender:
     return NetworkSender(below, own=None if frozen else [cell.config["bottom"]["layer"] for cell in cells])
 
 
-def job_of(cells: Group, bench: Bench, tick: Tick, spare: int, start: int = 0) -> SweepJob:
+def job_of(cells: SweepCells, bench: Bench, tick: Tick, spare: int, start: int = 0) -> SweepJob:
     """The cells of one sweep with all that fitting them from a start takes; nothing is fitted yet."""
     shared, top, below = cells[0].sweep, bench.networks[cells[0].sweep.top], bench.below(cells[0])
     donors, data = bench.donors(cells[0]), bench.drawn(shared)
@@ -269,7 +269,7 @@ def job_of(cells: Group, bench: Bench, tick: Tick, spare: int, start: int = 0) -
     return SweepJob(cells, donors, begun, below if below is not None and _same_task(below, top, data.task) else None)
 
 
-def _watching(cells: Group, bench: Bench, start: int) -> Watch | None:
+def _watching(cells: SweepCells, bench: Bench, start: int) -> Watch | None:
     """The listener of looks, who knows stitches by the names that their events have, and later starts by theirs."""
     hear, more = bench.watch, f", start {start + 1}" if start else ""
     titles = {cell.hash: f"{title_of(cell.config)}{more}" for cell in cells}

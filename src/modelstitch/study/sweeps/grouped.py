@@ -19,7 +19,7 @@ from ...support.resume import Pieces
 from ..plan import Cell, Shared
 from .bench import PIECES, Bench, left_together
 
-Group = Sequence[Cell]  # the cells of one sweep
+SweepCells = Sequence[Cell]  # the cells of one sweep
 
 
 def check_shared(cells: Sequence[Cell]) -> None:
@@ -51,12 +51,12 @@ class Reading(NamedTuple):
         family: they are closed forms between three networks or more, whose sums are taken at once, too.
     """
 
-    groups: Sequence[Group]
+    groups: Sequence[SweepCells]
     pieces: Pieces | None = None
     family: bool = False
 
 
-def readings(groups: Sequence[Group], bench: Bench) -> list[Reading]:
+def readings(groups: Sequence[SweepCells], bench: Bench) -> list[Reading]:
     """The sweeps in those that are read at once, families first, all others in their order.
 
     Each network of a family runs once over a batch, not once for each of its pairs. A family that was measured when it
@@ -83,7 +83,7 @@ def readings(groups: Sequence[Group], bench: Bench) -> list[Reading]:
     return [*families, *sorted((*together, *alone), key=lambda reading: order[reading.groups[0][0].hash])]
 
 
-def _controls(asked: Sequence[Group], groups: Sequence[Group], bench: Bench) -> list[Reading]:
+def _controls(asked: Sequence[SweepCells], groups: Sequence[SweepCells], bench: Bench) -> list[Reading]:
     """Controls that wait for each other, as far as they are in these groups; the state of those that are not goes."""
     found = []
     for together in _waiting(asked, bench):
@@ -97,15 +97,15 @@ def _controls(asked: Sequence[Group], groups: Sequence[Group], bench: Bench) -> 
     return found
 
 
-def _wanted(groups: Sequence[Group], asked: Sequence[Group]) -> list[Group]:
+def _wanted(groups: Sequence[SweepCells], asked: Sequence[SweepCells]) -> list[SweepCells]:
     """What of ``asked`` stands in these groups, too."""
     wanted = {cell.hash for group in groups for cell in group}
     return [some for group in asked if (some := [cell for cell in group if cell.hash in wanted])]
 
 
-def _families(groups: Sequence[Group], bench: Bench) -> list[list[Group]]:
+def _families(groups: Sequence[SweepCells], bench: Bench) -> list[list[SweepCells]]:
     """Closed forms that differ in nothing but their networks and seams, whose sums see the same samples."""
-    alike: dict[Shared, list[Group]] = {}
+    alike: dict[Shared, list[SweepCells]] = {}
     for group in groups if bench.sums is None else []:
         shared = group[0].sweep
         if _solved(group):
@@ -114,7 +114,7 @@ def _families(groups: Sequence[Group], bench: Bench) -> list[list[Group]]:
     return [family for same in alike.values() for family in _blocks(same, bench)]
 
 
-def _solved(group: Group) -> bool:
+def _solved(group: SweepCells) -> bool:
     """Whether cells of one sweep are closed forms between donors whose statistics stay as they are."""
     shared = group[0].sweep
     return (
@@ -124,13 +124,13 @@ def _solved(group: Group) -> bool:
     )
 
 
-def _blocks(groups: Sequence[Group], bench: Bench) -> list[list[Group]]:
+def _blocks(groups: Sequence[SweepCells], bench: Bench) -> list[list[SweepCells]]:
     """Sweeps in families that fit the memory budget: all, or those of any two of several blocks of their networks."""
     names = [name for name in bench.networks if name in _ends(groups)]
     for blocks in range(1, len(names)):
         size = -(-len(names) // blocks)
         block = {name: number // size for number, name in enumerate(names)}
-        parts: dict[tuple[int, int], list[Group]] = {}
+        parts: dict[tuple[int, int], list[SweepCells]] = {}
         for group in groups:
             a, b = sorted((block[group[0].sweep.bottom], block[group[0].sweep.top]))
             at = (a, b) if a != b else (a, a + 1) if a + 1 < blocks else (max(0, a - 1), a)
@@ -140,7 +140,7 @@ def _blocks(groups: Sequence[Group], bench: Bench) -> list[list[Group]]:
     return [[group] for group in groups]
 
 
-def _of_family(family: Sequence[Group], groups: Sequence[Group], bench: Bench) -> list[Group]:
+def _of_family(family: Sequence[SweepCells], groups: Sequence[SweepCells], bench: Bench) -> list[SweepCells]:
     """The cells of a family that are wanted, or all where its measurement was begun; if none is, its state goes."""
     part, pieces = _wanted(groups, family), left_together(family, bench)
     if pieces is None:
@@ -151,14 +151,14 @@ def _of_family(family: Sequence[Group], groups: Sequence[Group], bench: Bench) -
     return list(family) if part and "test" in begun else part
 
 
-def _ends(groups: Sequence[Group]) -> set[str]:
+def _ends(groups: Sequence[SweepCells]) -> set[str]:
     """The names of the networks that sweeps are about."""
     return {name for group in groups for name in (group[0].sweep.bottom, group[0].sweep.top)}
 
 
-def _waiting(groups: Sequence[Group], bench: Bench) -> list[list[Group]]:
+def _waiting(groups: Sequence[SweepCells], bench: Bench) -> list[list[SweepCells]]:
     """Controls of one top, seed and samples that may wait for each other, in their order; never one alone."""
-    found: dict[Shared, list[list[Group]]] = {}
+    found: dict[Shared, list[list[SweepCells]]] = {}
     held: dict[Shared, int] = {}
     for group in groups:
         size = _waiting_bytes(group, bench)
@@ -173,7 +173,7 @@ def _waiting(groups: Sequence[Group], bench: Bench) -> list[list[Group]]:
     return [some for parts in found.values() for some in parts if len(some) > 1]
 
 
-def _waiting_bytes(cells: Group, bench: Bench) -> int | None:
+def _waiting_bytes(cells: SweepCells, bench: Bench) -> int | None:
     """What the cells of a sweep hold while they wait to be measured; None where they are not to wait."""
     shared = cells[0].sweep
     if shared.normalisation != "frozen":
@@ -191,19 +191,19 @@ def _waiting_bytes(cells: Group, bench: Bench) -> int | None:
     return drawn + sum(cell_bytes(cells, bench))
 
 
-def ends_of(cells: Group, bench: Bench) -> tuple[Network, Network]:
+def ends_of(cells: SweepCells, bench: Bench) -> tuple[Network, Network]:
     """The networks whose layers a sweep is about; class noise stands at those of the top."""
     top = bench.networks[cells[0].sweep.top]
     return bench.networks.get(cells[0].sweep.bottom, top), top
 
 
-def _layers(cells: Group, bench: Bench) -> list[tuple[Layer, Layer]]:
+def _layers(cells: SweepCells, bench: Bench) -> list[tuple[Layer, Layer]]:
     """The layers of each cell's seam."""
     below, above = ends_of(cells, bench)
     return [(below.layer(c.config["bottom"]["layer"]), above.layer(c.config["top"]["layer"])) for c in cells]
 
 
-def cell_bytes(cells: Group, bench: Bench) -> list[int]:
+def cell_bytes(cells: SweepCells, bench: Bench) -> list[int]:
     """What each cell of a sweep holds in bytes."""
     return [
         stream_bytes(below, above, bench.spec.batch_size, solved=cell.config["objective"] == MATCH)
@@ -211,7 +211,7 @@ def cell_bytes(cells: Group, bench: Bench) -> list[int]:
     ]
 
 
-def chunked(cells: Group, bench: Bench) -> list[tuple[int, Group]]:
+def chunked(cells: SweepCells, bench: Bench) -> list[tuple[int, SweepCells]]:
     """The cells of a sweep that the memory budget takes at a time, each part with the bytes that it holds.
 
     Closed forms come in blocks of bottom layers by top layers, whose sums they share; fits in runs of neighbours.
@@ -227,7 +227,7 @@ def chunked(cells: Group, bench: Bench) -> list[tuple[int, Group]]:
     return [(size, [cells[i] for i in some]) for size, some in sized]
 
 
-def family_bytes(groups: Sequence[Group], bench: Bench) -> int:
+def family_bytes(groups: Sequence[SweepCells], bench: Bench) -> int:
     """What a family holds: its stitches, the sums of all layers, and their activations for a measuring batch."""
     held, layers = 0, dict[tuple[str, str], Layer]()
     met: dict[Any, tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]] = {}  # at the same positions
