@@ -20,8 +20,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 import modelstitch as ms
-from modelstitch.engine.controls.calibrate import calibrate
-from modelstitch.engine.controls.random import reinitialise, still_trained
+from modelstitch.engine.controls.random import calibrate, reinitialise, still_trained
 from modelstitch.network import fingerprint
 from modelstitch.report.sentences.findings import spoken
 from modelstitch.stitched.stitched import Stitched

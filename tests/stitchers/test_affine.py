@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelstitch.support.fast import roots
+from modelstitch.support.fast import products
 from stitchers.closed_forms import affine, centred, predict, sides, solve
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -31,7 +31,7 @@ def test_affine_on_fewer_rows_than_channels_is_the_shortest_solution():
 def test_few_rows_of_a_wide_layer_are_solved_from_a_root_of_their_sums_alike(text, monkeypatch):
     x, y = sides(600, 3, n=100)
     found = predict(solve(text, x, y), x)
-    monkeypatch.setattr(roots, "WIDE", 10_000)
+    monkeypatch.setattr(products, "WIDE", 10_000)
     np.testing.assert_allclose(found, predict(solve(text, x, y), x), atol=1e-7)
 
 

@@ -22,7 +22,7 @@ from ..moments.spread import SpreadGrid
 from ..network import Layer, Network, positions_of
 from ..network.nonfinite import refuse
 from ..stitchers import Adapter, Stitcher, adapter_between, channels_last, masked_mean, masks, rows
-from ..support.fast.roots import root, spectrum
+from ..support.fast.products import root, spectrum
 from .fit.closed import SeamStreams, grouped
 from .senders import Sender
 from .sweep import Stream

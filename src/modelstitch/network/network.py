@@ -24,12 +24,11 @@ from .cuts import find_flow
 from .layers import HEAD, Layer, list_layers, matching, row_of, said_of
 from .segment import CutPoint, Edit, FromInput, FromLayer
 from .trace.digest import fingerprint, graph_digest, origin_of
-from .trace.eager import Eager
 from .trace.form import InputForm
 from .trace.owner import owners_kept
 from .trace.purity import agrees, batch_of, check_any_batch, check_each_alone, check_trace, run_twice, telling
 from .trace.trace import example_leaves, trace
-from .trace.twin import unwrapped
+from .trace.twin import Eager, unwrapped
 
 
 @dataclass(frozen=True)

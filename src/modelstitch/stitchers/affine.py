@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import FitError
 from ..moments.moments import Moments
-from ..support.fast.roots import spectrum
+from ..support.fast.products import spectrum
 from .base import Site, Stitcher, apply_linear, need_moments
 
 RIDGE = 1e-6  # relative to the mean eigenvalue: enough to tame collinear channels, far below any effect on the fit

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from modelstitch.errors import TraceError
 from modelstitch.network import Network
 from modelstitch.network import network as room
-from modelstitch.network.trace.eager import Eager
+from modelstitch.network.trace.twin import Eager
 from modelstitch.zoo.nets import build
 
 _GENERATOR = np.random.default_rng(0)

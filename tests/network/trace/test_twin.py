@@ -1,14 +1,26 @@
-"""Copies that share tensors or none, and modules out of their wrappers."""
+"""Copies that share tensors or none, how they run, random numbers among them; modules out of their wrappers."""
 
+import random
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
 
 from modelstitch.errors import NetworkError, TraceError
-from modelstitch.network.trace.twin import NoDropout, deep_copy, kind_of, make_twin, unwrapped
+from modelstitch.network.trace.twin import (
+    SOURCES,
+    NoDropout,
+    deep_copy,
+    kind_of,
+    make_twin,
+    rng_kept,
+    set_rng,
+    states,
+    unwrapped,
+)
 
 
 class Net(nn.Module):
@@ -122,3 +134,56 @@ def test_what_cannot_be_traced_is_refused(case):
     make, words = CASES[case]
     with pytest.raises(NetworkError, match=words):
         unwrapped(make())
+
+
+def draws():
+    return random.random(), np.random.rand(), float(torch.rand(1))
+
+
+def test_what_is_drawn_afterwards_is_what_would_have_been_drawn():
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    wanted = draws()
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    with rng_kept():
+        assert draws() == wanted
+        set_rng(dict.fromkeys(SOURCES, True))
+    assert draws() == wanted
+
+
+def test_also_after_an_error():
+    before = states()
+    with pytest.raises(ZeroDivisionError), rng_kept():
+        1 / (draws()[0] * 0)
+    assert states() == before
+
+
+def test_uniform_numbers_are_near_their_ends():
+    with rng_kept():
+        set_rng(dict.fromkeys(SOURCES, False))
+        assert max(draws()) < 0.05
+        set_rng(dict.fromkeys(SOURCES, True))
+        assert min(draws()) > 0.95
+        set_rng({SOURCES[0]: True, SOURCES[1]: False, SOURCES[2]: True})
+        low = draws()
+        assert low[0] > 0.95
+        assert low[1] < 0.05
+        assert low[2] > 0.95
+
+
+@pytest.mark.parametrize("high", [False, True])
+def test_draws_that_are_made_anew_until_they_suit_come_to_an_end(high):
+    with rng_kept():
+        set_rng(dict.fromkeys(SOURCES, high))
+        assert len(random.sample(range(100), 50)) == 50
+        assert random.randrange(3) in range(3)
+        assert np.random.normal(size=100).shape == (100,)
+        assert sorted(np.random.permutation(30)) == list(range(30))
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_the_source_that_was_drawn_from_is_told(at):
+    with rng_kept():
+        before = states()
+        (random.random, np.random.rand, lambda: torch.rand(1))[at]()
+        after = states()
+    assert [name for name in SOURCES if before[name] != after[name]] == [SOURCES[at]]

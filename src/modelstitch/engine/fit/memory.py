@@ -14,7 +14,7 @@ from ...data.batch import Batch
 from ...errors import FitError
 from ...network import OUTPUT, Layer, Network
 from ...network.passes import quick
-from ...support.fast.roots import few
+from ...support.fast.products import few
 from ...support.footprint import most_held
 from ...support.memory import out_of_memory
 from ..senders import Send

@@ -18,11 +18,11 @@ from torch.utils import _pytree as pytree
 
 from ...errors import NetworkError, TraceError, first_line
 from ...support.user_code import contents
-from .eager import HIGH, LOW, SOURCES, Eager, as_usual, states
 from .form import InputForm
 from .lines import SourceLine, is_outside, is_own, line_here, line_of_error
 from .owner import owners_kept
 from .trace import Trace, cannot_trace
+from .twin import HIGH, LOW, SOURCES, Eager, as_usual, states
 
 _GRAD = ("is_grad_enabled",)
 _TRACING_NAMES = """

@@ -26,11 +26,10 @@ from torch.export.graph_signature import OutputKind
 from ...errors import NetworkError, TraceError, first_line
 from ..cuts import ancestors
 from .clean import clean, functional
-from .eager import rng_kept
 from .form import InputForm, choose_output, first_tensor, repeat_batch
 from .lines import SourceLine, fixed_sizes, line_of_error
 from .owner import Key, global_hooks_out
-from .twin import Scripted, kind_of, make_twin
+from .twin import Scripted, kind_of, make_twin, rng_kept
 
 _MODULE, _ASKED = "transformers.masking_utils", "is_torchdynamo_exporting"
 
