@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 import modelstitch as ms
 from modelstitch.data.augment import CropFlip
-from modelstitch.engine.fit.closed import Group
+from modelstitch.engine.fit.closed import SumGroup
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError
 from modelstitch.views import Normalise
 
@@ -197,7 +197,7 @@ def test_an_interrupted_pass_goes_on_and_further_families_need_none(world, tmp_p
     monkeypatch.setattr("modelstitch.support.resume.SHARE", 1e9)
     options = {"samples": 100, "batch_size": 32, "positions": 5}
     whole = ms.matrix(a, mixer, data, **options)
-    seen, passed = [], Group.add
+    seen, passed = [], SumGroup.add
 
     def add(self, *given):
         if len(seen) == stop:
@@ -206,7 +206,7 @@ def test_an_interrupted_pass_goes_on_and_further_families_need_none(world, tmp_p
             seen.append(len(next(iter(given[1].values()))))
         passed(self, *given)
 
-    monkeypatch.setattr(Group, "add", add)
+    monkeypatch.setattr(SumGroup, "add", add)
     stop = 5
     options["kept"] = tmp_path / "sums"
     with pytest.raises(KeyboardInterrupt):

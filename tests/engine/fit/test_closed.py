@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.engine.fit.closed import Group, all_positions, collect, draw, grouped, solve
+from modelstitch.engine.fit.closed import SumGroup, all_positions, collect, draw, grouped, solve
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.sweep import Sweep, open_stream
@@ -235,7 +235,7 @@ def test_a_bottom_with_fewer_positions_gives_the_sums_of_the_adapted(whole):
 
     sides = [SimpleNamespace(layer=partial(lambda found, _: found, layer(at, c))) for at, c in ((small, 3), (large, 4))]
     adapter = adapter_between(sides[0].layer("b"), sides[1].layer("t"))
-    group = Group("map", ["t"], {"b": adapter})
+    group = SumGroup("map", ["t"], {"b": adapter})
     group.reserve(*sides, whole=whole, dtype=torch.float64, device=torch.device("cpu"))
     for part in torch.arange(6).split(4):
         group.add({"b": below[part]}, {"t": above[part]}, None, None)

@@ -151,7 +151,7 @@ def _gather(blocks: Sequence[SumBlock], asked: SeamStreams, ranks: Ranks) -> Non
 class SumBlock:
     """SeamStreams whose sums grow together, over the first so many samples."""
 
-    group: Group
+    group: SumGroup
     keys: list[SeamKey]
     limit: int | None
 
@@ -175,7 +175,7 @@ def grouped(asked: SeamStreams, above: Layered, *, apart: bool = False, one_set:
         for part in parts or [[key] for key in keys]:
             tops = list(dict.fromkeys(seam[1] for seam, _ in part))
             adapters = {key[0][0]: asked[key][0].adapter for key in part}
-            found.append(SumBlock(Group(kind, tops, adapters), part, limit))
+            found.append(SumBlock(SumGroup(kind, tops, adapters), part, limit))
     return found
 
 
@@ -288,7 +288,7 @@ def _add(
     return True
 
 
-def _restored(kept: Unfinished | None, groups: Sequence[Group]) -> int:
+def _restored(kept: Unfinished | None, groups: Sequence[SumGroup]) -> int:
     """How many batches the sums hold that an earlier pass left."""
     state = kept.read() if kept is not None else None
     if state is None:
@@ -376,7 +376,7 @@ class Layered(Protocol):
 
 
 @dataclass
-class Group:
+class SumGroup:
     """Top layers with the same positions, and the sums of every bottom layer with them.
 
     Attributes:

@@ -30,7 +30,7 @@ from ...support.progress import Tell
 from ...support.resume import Pieces, Unfinished
 from ..plan import Cell, Shared, title_of
 from .bench import Bench, left, sums_left
-from .grouped import SweepCells, Reading, cell_bytes, chunked
+from .grouped import Reading, SweepCells, cell_bytes, chunked
 from .measured import Fitted, SweepJob, measure
 
 
