@@ -11,6 +11,7 @@ from modelstitch.errors import MeasureError
 from modelstitch.moments.grid import MomentsGrid
 from modelstitch.moments.null import NullGrid, derangement
 from modelstitch.moments.spread import SpreadGrid
+from modelstitch.support.footprint import Footprint
 
 BELOW, ABOVE = {"a": 2, "b": 3}, {"c": 2}
 
@@ -103,3 +104,14 @@ def test_nothing_keeps_its_place_and_nothing_is_lost(n, seed):
     order = derangement(n, torch.Generator().manual_seed(seed))
     assert sorted(order.tolist()) == list(range(n))
     assert n < 2 or not bool((order == torch.arange(n)).any())
+
+
+def test_what_batches_have_in_common_is_no_product_by_itself():
+    x, y = (torch.randn(8, 300, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    taken = []
+    for shuffles in (0, 5):
+        grid = NullGrid({"a": 300}, {"b": 300}, shuffles=shuffles)
+        with Footprint() as held:
+            grid.update({"a": x}, {"b": y})
+        taken.append(held.most)
+    assert taken[1] < taken[0] + 3 * y.double().nbytes  # rows in another order

@@ -50,7 +50,7 @@ def test_memory_is_told_as_it_is_taken(digits, objective):
     with Footprint() as held:
         compare(*pair, digits, **asked)
     assert needs.way > 0
-    assert 0.8 < held.most / (needs.memory + needs.way) < 1.25
+    assert 0.9 < held.most / (needs.memory + needs.way) < 1.1
 
 
 def test_memory_of_a_way_is_not_told_where_nothing_is_timed(pair, digits):

@@ -120,6 +120,7 @@ def read_split(
                     for way in ways:
                         way.run(values, batch, sink, heard, views)
                 sink.batch(values, batch)
+                del values, views  # else they stay while the next batch goes through
             if not fitting:
                 sweep.done(len(batch))
 

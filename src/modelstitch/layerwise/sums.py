@@ -26,6 +26,7 @@ def run(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, se
     for values in rows.each(block.layers, batch_size):
         beside = lengths.beside(values)
         grid.update({key: beside[key] for key in left}, {key: beside[key] for key in right})
+        del values, beside  # else they stay while the next batch goes through
 
     held: dict[tuple[LayerKey, LayerKey], tuple[Moments, Moments]] = {}  # what one measure works out serves the next
 

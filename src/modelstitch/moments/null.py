@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from ..support.fast.products import inner
+from ..support.fast.products import add_inner
 from .grid import MomentsGrid
 from .moments import Moments
 
@@ -77,9 +77,9 @@ class NullGrid(MomentsGrid):
 
     def _cross(self, x: Tensor, y: Tensor) -> None:
         super()._cross(x, y)
-        common = torch.outer(x.sum(0), y.sum(0)) / len(x)  # of their means, which would be paired rightly
+        centred = y - y.mean(0)  # batches' means would be paired rightly
         for sums in self.shuffled:
-            sums += inner(x, y[derangement(len(y), self._generator).to(y.device)]) - common
+            add_inner(sums, x, centred[derangement(len(y), self._generator).to(y.device)])
 
 
 def derangement(n: int, generator: torch.Generator) -> Tensor:

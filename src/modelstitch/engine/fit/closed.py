@@ -253,6 +253,7 @@ def _sum(
         drawn = derive(sweep.seed, "positions", str(at), str(part))
         if not all(_add(block, below, above, some, order, drawn, asked, sweep) for block in blocks):
             return False
+        del below, above  # else they stay while the next piece goes through
     return True
 
 
@@ -452,6 +453,7 @@ class SumGroup:
         y = {t: _some(channels_last(above[t], self.kind), kept) for t in self.tops}
         if self.bring is not None:
             y = {t: self.bring[1](value) for t, value in y.items()}
+        waiting: list[tuple[SpreadGrid, dict[str, Tensor]]] = []
         for part in self._parts:
             direct = part.grid.spread is None
             x = {
@@ -462,7 +464,7 @@ class SumGroup:
             }
             if self.bring is not None:
                 x = {b: self.bring[0](value) for b, value in x.items()}
-            part.waiting = x
+            waiting.append((part.grid, x))
         n = len(next(iter(y.values())))
         if n == 0:
             return
@@ -470,19 +472,16 @@ class SumGroup:
         step = max(1, COLUMN // self.grids[0].dtype.itemsize // (rows_of(y) // n))
         for start in range(0, n, step):
             some = slice(start, start + step)
-            for part in self._parts:
-                part.grid.take(
-                    {b: x[some] for b, x in part.waiting.items()}, {t: value[some] for t, value in y.items()}
-                )
-        for part in self._parts:
-            part.grid.settle()
+            for grid, x in waiting:
+                grid.take({b: rows[some] for b, rows in x.items()}, {t: rows[some] for t, rows in y.items()})
+        for grid, _ in waiting:
+            grid.settle()
 
 
 @dataclass
 class _GridPart:
     grid: SpreadGrid
     kinds: dict[str, str]  # {bottom layer: its kind}
-    waiting: dict[str, Tensor] = field(default_factory=dict)
 
 
 def all_positions(data: Data, positions: int | None) -> bool:
