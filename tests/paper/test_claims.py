@@ -55,6 +55,12 @@ def test_a_verdict_names_the_place_nearest_to_refuting():
     )
 
 
+def test_a_sentence_begins_as_one_where_a_curve_has_a_small_letter():
+    rows = curve("twice the time", *LOW) + curve("half the time", *LOW)
+    sentence = claims.below("twice the time", "half the time")(Curves(rows, "honest")).sentence
+    assert sentence.startswith("Twice the time below half the time beyond both intervals at 0 of")
+
+
 def test_a_place_that_refutes_is_named_before_one_that_is_only_near_it():
     rows = curve("a", (0.3, 5.0, 3.0, 8.0), (0.6, 5.6, 5.1, 6.3), *((0.7 + at / 100, 1.0, 0.0, 2.0) for at in range(3)))
     sentence = claims.near("a", level=5.0)(Curves(rows, "honest")).sentence

@@ -63,6 +63,11 @@ def test_every_other_bottom_is_looked_at_and_an_end_is_no_place(claim, others, w
     assert verdict(claim, {**OWN, **{("mid", name): cell for name, cell in others.items()}}).word == word
 
 
+def test_what_two_intervals_say_is_not_called_one_value():
+    assert "no interval" not in verdict(AS_GOOD, {**OWN, ("mid", "stem"): (12, 13, 14)}).sentence
+    assert "(one value, no interval)" in verdict(AS_GOOD, {**OWN, ("mid", "stem"): (10, 13, 16)}).sentence
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_best_is_one_or_another(seed):
     """Of one table the two claims never both hold."""

@@ -121,7 +121,7 @@ def counted(places: Sequence[Finding], what: str, beyond: str = "") -> Verdict:
     measured = [p for p in seen if not p.gap]
     true, against = sum(p.true for p in seen), sum(p.against for p in seen)
     whole = all(p.true and p.sure for p in places)
-    what += f" beyond {beyond}" if beyond and _has_ends(measured) else ""
+    what = what[:1].upper() + what[1:] + (f" beyond {beyond}" if beyond and _has_ends(measured) else "")
     opposite = f", the opposite at {against}" if against else ""
     worst = max(measured, key=lambda p: (p.against, p.weight)).words if measured else ""  # what refutes comes first
     nearest = f"; nearest to refuting: {worst}" if worst else ""

@@ -92,13 +92,9 @@ def _other_as_good(own: SeamPenalty, others: list[SeamPenalty]) -> Finding:
     """Another one serves as well, by the means; not where the matching one is better beyond both intervals."""
     best = min(others, key=lambda c: c["value"])
     words = f"{_from(best)}, {_from(own)}"
-    return Finding(
-        best["value"] <= own["value"],
-        words,
-        best["value"] - own["value"],
-        against=own["high"] < best["low"],
-        sure=best["high"] < own["low"],
-    )
+    for_it, against = best["high"] < own["low"], own["high"] < best["low"]  # by both intervals
+    true = best["value"] <= own["value"]
+    return Finding(true, words, best["value"] - own["value"], against=against, sure=for_it or against)
 
 
 def _deeper_is_better(own: SeamPenalty, others: list[SeamPenalty]) -> Finding | None:
