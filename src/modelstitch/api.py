@@ -102,7 +102,7 @@ def stitch(
     check_shared(cells)
     with hearing(on_event, tensorboard, tell) as heard:
         bench = asked.bench(device, memory, heard.watch)
-        announce(cells, bench, None, heard.tell)
+        announce(cells, bench, heard.tell)
         introduce(bench.all_donors(cells), heard.tell, asked.question.expected_error, asked.question.error_tolerance)
         (fitted,) = run_sweeps(Reading([cells]), bench, tell=heard.tell)
         heard.finished(fitted.record)

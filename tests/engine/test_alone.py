@@ -66,7 +66,7 @@ def test_matrix_and_stitch_look_as_well(pair, digits):
 
 
 def test_expected_errors(pair, digits):
-    own = look(pair[0], digits, CPU, top=True).error
+    own = look(pair[0], digits, CPU, top=True).facts.error
     ask = {"layers": "block2", "objective": "match", "controls": (), "both": False}
     ms.compare(*pair, digits, expected_error={"zero": own + 0.5}, **ask)
     for expected, message in (
@@ -97,12 +97,12 @@ def shifted(module):
 def test_a_forgotten_view_is_told(modules, digits):
     network = shifted(modules[0])
     bare = look(network, digits, CPU, top=True)
-    assert bare.fit_error > 20
+    assert bare.facts.fit_error > 20
     assert any("has no view" in text for text in bare.cautions)
     assert any("of the fit split" in text for text in bare.cautions)
     network.view = ms.Normalise(0.5, 0.1)
     seen = look(network, digits, CPU, top=True)
-    assert seen.fit_error < 5
+    assert seen.facts.fit_error < 5
     assert seen.cautions == ()
     record = ms.stitch(network, network, "inner.block2", digits, objective="match").record
     assert not any("has no view" in note for note in record.notes)

@@ -107,7 +107,7 @@ def test_a_bare_encoder_may_be_a_bottom(digits: ms.Data) -> None:
     assert s.penalty is not None
     assert not any("network bare" in note for note in s.record["notes"])  # it has no error that could be doubtful
     told = look(bottom, digits, torch.device("cpu"), top=False)
-    assert (told.error, "(it returns features)" in told.told()) == (None, True)
+    assert (told.facts.error, "(it returns features)" in told.told()) == (None, True)
     with pytest.raises(DataError, match="The top 'bare' has no head"):
         ms.stitch(top, bottom, at=f"{top.blocks[-2]} -> {top.blocks[-2]}", data=digits, objective="match")
 

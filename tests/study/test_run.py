@@ -2,6 +2,7 @@
 
 import copy
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import modelstitch as ms
 from modelstitch.errors import StudyError
 from modelstitch.records.record import equal_results
 from modelstitch.study.prepared import compared
-from modelstitch.study.run import hearing, plan_run, run, run_cells
+from modelstitch.study.run import hearing, plan_run, run
 from modelstitch.study.store import Store
 from modelstitch.support.ambient import settled
 from modelstitch.support.progress import Teller
@@ -64,8 +65,8 @@ def test_an_error_of_one_donor_alone_is_read_where_no_stitch_did(pair, digits, m
     asked = compared(*pair, digits, {**ASKED, "controls": ["random"]})
     monkeypatch.setattr("modelstitch.engine.alone.FIRST", 100)
     whole = run(asked, device="cpu")
-    cells = [cell for cell in asked.planned()[1] if cell.config["control"] == "random"]
-    found = run_cells(cells, asked.bench("cpu", None), store=None)
+    random = {cell.hash for cell in asked.planned()[1] if cell.config["control"] == "random"}
+    found = run(asked, device="cpu", shard=SimpleNamespace(takes=random.__contains__))
     kept = {record.cell: record for record in whole}
     assert [record.donors for record in found] == [kept[record.cell].donors for record in found]
 

@@ -398,4 +398,4 @@ def test_engines_of_their_own_are_refused(monkeypatch):
     monkeypatch.setattr(run, "current", lambda: object())
     assert ranks.current() is None
     with pytest.raises(StudyError, match="need no engine beside: expected engine='local'"):
-        run.run_cells([], None, store=None, engine=lambda *args: iter(()))
+        run.run(None, engine=lambda *args: iter(()))

@@ -21,6 +21,7 @@ from ..data.tasks.classification import INSTEAD
 from ..data.tasks.next_token import NATS
 from ..errors import DataError, NonFiniteError, StitchError
 from ..network import Network
+from ..records.parts import DonorFacts
 from ..stats.chance import as_poor, hardly_better, unlearned
 from ..support.progress import Tell, say
 from ..support.words import rough
@@ -51,11 +52,8 @@ class Alone:
 
     Attributes:
         name: how reports call it.
-        weights: where its weights come from, in words; empty where that is not known.
-        view: how it sees a sample, in words.
-        error: on the test split, in ``unit``; None where there is none.
-        fit_error: on ``fit_samples`` of those that it may have been fitted on.
-        unit: of an error: "percent", "nats/token", or another task's.
+        facts: what records say of it outside their configuration: no cell's name depends on it. Its errors are those on
+            the test split and on samples that it may have been fitted on.
         why: why there is no error.
         cautions: what is to be kept in mind, each a sentence.
         outcome: example by example, on the test split.
@@ -63,48 +61,31 @@ class Alone:
     """
 
     name: str
-    weights: str
-    view: str
-    error: float | None
-    fit_error: float | None
-    fit_samples: int
-    unit: str
+    facts: DonorFacts
     why: str
     cautions: tuple[str, ...]
     outcome: Outcome | None
     part: int = 0
 
-    def stated(self) -> dict[str, Any]:
-        """What a record says of the donor, outside its configuration: no cell's name depends on it."""
-        return {
-            "weights": self.weights,
-            "view": self.view,
-            "error": self.error,
-            "fit_error": self.fit_error,
-            "fit_samples": self.fit_samples,
-            "unit": self.unit,
-        }
-
     def told(self) -> str:
         """One line: "one: errs on 3.4 % of the test split, on 0.2 % of 1,000 fit samples; view: ...; weights: ..."."""
-        return told(self.name, {**self.stated(), "why": self.why, "part": self.part})
+        return told(self.name, self.facts, self.why, self.part)
 
 
-def told(name: str, stated: Mapping[str, Any]) -> str:
-    """A donor's line, from what a record states of it."""
-    error, fit, unit = stated.get("error"), stated.get("fit_error"), stated.get("unit", "percent")
-    where = f"{part:,} samples of the test split" if (part := stated.get("part")) else "the test split"
+def told(name: str, facts: DonorFacts, why: str = "", part: int = 0) -> str:
+    """A donor's line, also from what a record states of it."""
+    error, fit, unit, weights = facts.error, facts.fit_error, facts.unit, facts.weights
+    where = f"{part:,} samples of the test split" if part else "the test split"
     if error is None:
-        found = f"has no error of its own ({stated.get('why') or 'its output is not held against the labels'})"
+        found = f"has no error of its own ({why or 'its output is not held against the labels'})"
     elif unit == "percent":
         found = f"errs on {error:.1f} % of {where}"
-        found += "" if fit is None else f", on {fit:.1f} % of {stated.get('fit_samples', 0):,} fit samples"
+        found += "" if fit is None else f", on {fit:.1f} % of {facts.fit_samples:,} fit samples"
     else:
         in_words = (lambda value: f"{value:.3f}") if unit == NATS else rough
         found = f"has an error of {in_words(error)} {unit} on {where}"
-        found += "" if fit is None else f", {in_words(fit)} on {stated.get('fit_samples', 0):,} fit samples"
-    weights = f"; weights: {stated['weights']}" if stated.get("weights") else ""
-    return f"{name}: {found}; view: {stated.get('view', 'none')}{weights}"
+        found += "" if fit is None else f", {in_words(fit)} on {facts.fit_samples:,} fit samples"
+    return f"{name}: {found}; view: {facts.view}{f'; weights: {weights}' if weights else ''}"
 
 
 def look(
@@ -136,20 +117,15 @@ def look(
             raise
         outcome, fit, why = None, None, str(error).partition(":")[0]
     weights = str(getattr(network, "weights", ""))
-    view = network.view_in_words
     cautions = [
         *_random(network.name, weights),
         *_fit(network, fit, data, weights),
         *_view(network, held, fit, data, weights),
     ]
+    errors = outcome.error if outcome else None, fit.error if fit else None, len(fit.ids) if fit else 0
     return Alone(
         network.name,
-        weights,
-        view,
-        outcome.error if outcome else None,
-        fit.error if fit else None,
-        len(fit.ids) if fit else 0,
-        data.task.error_unit,
+        DonorFacts(weights, network.view_in_words, *errors, data.task.error_unit),
         why,
         tuple(f"caution: {caution}" for caution in cautions),
         outcome,
@@ -216,20 +192,20 @@ def check_expected(found: Iterable[Alone], expected: Expected | None, tolerance:
             raise StitchError(
                 f"The expected error of {name!r} is {value!r}: expected a number from 0, such as 8.5 (percent)."
             )
-        alone = donors[name]
-        if alone.error is None or alone.outcome is None:
+        alone, error = donors[name], donors[name].facts.error
+        if error is None or alone.outcome is None:
             raise StitchError(
                 f"The donor {name!r} has no error of its own to hold against the expected {value:g}: {alone.why}."
             )
         usual = TOLERANCE.get(alone.outcome.unit, 0.01 * value)
         allowed = usual if tolerance is None else tolerance
         spread = 1.96 * _standard_error(alone.outcome)
-        if abs(alone.error - value) > allowed + spread:
+        if abs(error - value) > allowed + spread:
             raise StitchError(
-                f"The donor {name!r} errs otherwise than expected on the test split: expected {value:g} {alone.unit} "
-                f"within {allowed + spread:.2g} (the tolerance {allowed:g}, and what {len(alone.outcome.ids):,} "
-                f"samples leave open), found {alone.error:.4g}; check its view, its weights, and the order of the "
-                "classes."
+                f"The donor {name!r} errs otherwise than expected on the test split: expected {value:g} "
+                f"{alone.facts.unit} within {allowed + spread:.2g} (the tolerance {allowed:g}, and what "
+                f"{len(alone.outcome.ids):,} samples leave open), found {error:.4g}; check its view, its weights, "
+                "and the order of the classes."
             )
 
 

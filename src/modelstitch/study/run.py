@@ -6,7 +6,7 @@ Also who hears of it: the user's hook, and the files of TensorBoard, which are w
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +27,7 @@ from .engines import Engine, local
 from .needs import Needs, needs_of
 from .plan import Cell, PlannedDonor, in_company, sweeps_of, title_of
 from .prepared import Prepared, with_members
+from .question import Question
 from .shard import Shard
 from .store import Store
 from .sweeps.bench import Bench, left
@@ -69,46 +70,99 @@ def run(
         StudyError: if the budget is not above 0, two donors share a name, or a donor changed while it was used.
         DataError: if the networks or the controls do not fit the data.
     """
-    question = asked.question
+    _check_alone(engine)
+    store = store if writes() else None
+    donors, every = _planned(asked, store if whole else None, left_out)
+    cells = _share(every, shard)
+    bench = (asked if activations is None else asked.keeping(activations, every)).bench(device, memory, watch)
+    bench.unfinished, bench.sums = None if store is None else store.path / "unfinished", sums
+    there = first("the finished cells", lambda: _kept(cells, store))
+    missing = [cell for cell in cells if cell.hash not in there]
+    _introduce(cells, every, there, bench, asked.question, tell)
+    _tidy_states(cells, missing, bench)
+    failed, able = _failed(missing, bench)
+    for record in itertools.chain(failed, engine(sweeps_of(able), bench, tell)):
+        if record.cell not in there:  # else of a family that was stopped among its records
+            if store is not None:
+                store.write(record)
+            if finished is not None:
+                finished(record)
+            there[record.cell] = record
+    if bench.unfinished is not None:
+        tidy(bench.unfinished)
+    _check_frozen(asked.networks, donors)
+    return [there[cell.hash] for cell in cells]
+
+
+def _check_alone(engine: Engine) -> None:
+    """Refuse an engine of several processes in one of several that share a pass."""
+    if current() is not None and engine is not local.run:
+        raise StudyError(
+            "Processes that share a pass need no engine beside: expected engine='local' and one worker in each; run "
+            "it so."
+        )
+
+
+def _planned(
+    asked: Prepared, store: Store | None, left_out: list[str] | None
+) -> tuple[dict[str, PlannedDonor], list[Cell]]:
+    """What a plan knows of the donors, and the cells of a question; a store that is to hold them all keeps their list.
+
+    ``left_out`` is told of seams that a family has no member for.
+    """
     donors, cells = asked.planned()
     if left_out is not None:
         cells, notes = with_members(cells, asked.named)
         left_out += notes
-    store = store if writes() else None
     check_shared(cells)
-    if store is not None and whole:
+    if store is not None:
         store.plan([cell.hash for cell in cells])
-    every, cells = cells, _share(cells, shard)
-    if activations is not None:
-        asked = asked.keeping(activations, every)
-    bench = asked.bench(device, memory, watch)
-    bench.unfinished, bench.sums = None if store is None else store.path / "unfinished", sums
-    missing = first("whether cells are missing", lambda: _some_missing(cells, store))
-    if missing:
-        announce(cells, bench, store, tell)
+    return donors, cells
+
+
+def _share(cells: list[Cell], shard: Shard | None) -> list[Cell]:
+    return cells if shard is None else in_company(cell for cell in cells if shard.takes(cell.hash))
+
+
+def _kept(cells: Sequence[Cell], store: Store | None) -> dict[str, Record]:
+    """The records of finished cells, by their names; one that was lost is none."""
+    if store is None:
+        return {}
+    found = ((cell.hash, store.kept(cell.hash)) for cell in cells)
+    return {name: record for name, record in found if record is not None and not record.lost}
+
+
+def _introduce(
+    cells: Sequence[Cell],
+    every: Sequence[Cell],
+    there: Mapping[str, Record],
+    bench: Bench,
+    question: Question,
+    tell: Tell | None,
+) -> None:
+    """Say what is to be run, and what the donors do alone: from a look at them, or from what records keep of it.
+
+    Args:
+        cells: of this share of ``every`` cell; what is expected is expected of all donors.
+        there: the records of those that are finished.
+    """
     expected = question.expected_error
     bench.few = expected is None
-    if missing or expected is not None:  # of donors that are not in the shard, too
+    if missing := len(there) < len(cells):
+        announce(cells, bench, tell, there)
+    if missing or expected is not None:
         introduce(bench.all_donors(cells if expected is None else every), tell, expected, question.error_tolerance)
-    found = run_cells(cells, bench, store=store, tell=tell, engine=engine, finished=finished)
     if not missing:
-        _introduce_kept(found, tell)
-    if bench.unfinished is not None:
-        tidy(bench.unfinished)
-    _check_frozen(asked.networks, donors)
-    return found
+        known = {name: facts for record in there.values() for name, facts in (record.donors or {}).items()}
+        for name, facts in known.items():
+            say(tell, told(name, facts))
 
 
-def _some_missing(cells: Sequence[Cell], store: Store | None) -> bool:
-    return store is None or not all(store.has(cell.hash) for cell in cells)
-
-
-def announce(cells: Sequence[Cell], bench: Bench, store: Store | None, tell: Tell | None) -> None:
+def announce(cells: Sequence[Cell], bench: Bench, tell: Tell | None, kept: Collection[str] = ()) -> None:
     """Say what is to be run, and about how long it takes, to a listener that hears sentences."""
     noted = notes(tell)
     if noted is None:
         return
-    kept = [] if store is None else [cell.hash for cell in cells if store.has(cell.hash)]
     try:
         needs = needs_of(cells, bench, kept)
     except (RuntimeError, MemoryError) as error:
@@ -118,10 +172,21 @@ def announce(cells: Sequence[Cell], bench: Bench, store: Store | None, tell: Tel
     noted(needs.line())
 
 
-def _introduce_kept(records: Sequence[Record], tell: Tell | None) -> None:
-    """Say what donors do alone, from what records keep of it."""
-    for name, known in {n: facts for record in records for n, facts in (record.donors or {}).items()}.items():
-        say(tell, told(name, known._asdict()))
+def _tidy_states(cells: Sequence[Cell], missing: Sequence[Cell], bench: Bench) -> None:
+    """Clear what sweeps left of which all is recorded: a run may have been stopped before it did."""
+    states = bench.unfinished is not None and bench.unfinished.is_dir()
+    bench.asked = cells if missing or states else ()
+    begun = {cell.sweep for cell in missing}
+    for cell in cells if states else ():
+        unfinished = left(cell, bench) if cell.sweep not in begun else None
+        if unfinished is not None:
+            unfinished.clear()
+
+
+def _failed(missing: Sequence[Cell], bench: Bench) -> tuple[list[Record], list[Cell]]:
+    """The records of cells whose donors gave no numbers, which say why; and the other cells."""
+    failed = [unmeasured(cell, why, bench) for cell in missing if (why := bench.fails(cell))]
+    return failed, [cell for cell in missing if not bench.fails(cell)]
 
 
 def _check_frozen(networks: Sequence[Network], donors: Mapping[str, PlannedDonor]) -> None:
@@ -155,70 +220,6 @@ def plan_run(
     cells = _share(asked.planned()[1], shard)
     kept = store.believed(cell.hash for cell in cells) if store is not None else ()
     return needs_of(cells, asked.bench(device, memory), kept, timed=timed)
-
-
-def _share(cells: list[Cell], shard: Shard | None) -> list[Cell]:
-    return cells if shard is None else in_company(cell for cell in cells if shard.takes(cell.hash))
-
-
-def run_cells(
-    cells: Sequence[Cell],
-    bench: Bench,
-    *,
-    store: Store | None,
-    tell: Tell | None = None,
-    engine: Engine = local.run,
-    finished: Callable[[Record], None] | None = None,
-) -> list[Record]:
-    """The records of all cells: read where finished, else run."""
-    _check_alone(engine)
-    there = first("the finished cells", lambda: _kept(cells, store))
-    missing = [cell for cell in cells if cell.hash not in there]
-    states = bench.unfinished is not None and bench.unfinished.is_dir()
-    bench.asked = cells if missing or states else ()
-    if states:
-        _clear_finished(cells, missing, bench)
-    able = [cell for cell in missing if not bench.fails(cell)]
-    failed = (unmeasured(cell, bench.fails(cell), bench) for cell in missing if bench.fails(cell))
-    for record in itertools.chain(failed, engine(sweeps_of(able), bench, tell)):
-        if record.cell not in there:  # else of a family that was stopped among its records
-            _taken(record, store, finished)
-            there[record.cell] = record
-    return [there[cell.hash] for cell in cells]
-
-
-def _check_alone(engine: Engine) -> None:
-    """Refuse an engine of several processes in one of several that share a pass."""
-    if current() is not None and engine is not local.run:
-        raise StudyError(
-            "Processes that share a pass need no engine beside: expected engine='local' and one worker in each; run "
-            "it so."
-        )
-
-
-def _kept(cells: Sequence[Cell], store: Store | None) -> dict[str, Record]:
-    """The records of finished cells, by their names; one that was lost is none."""
-    if store is None:
-        return {}
-    found = ((cell.hash, store.kept(cell.hash)) for cell in cells)
-    return {name: record for name, record in found if record is not None and not record.lost}
-
-
-def _taken(record: Record, store: Store | None, finished: Callable[[Record], None] | None) -> None:
-    """Write a new record, and tell who waits for it."""
-    if store is not None:
-        store.write(record)
-    if finished is not None:
-        finished(record)
-
-
-def _clear_finished(cells: Sequence[Cell], missing: Sequence[Cell], bench: Bench) -> None:
-    """Clear what sweeps left of which all is recorded: a run may have been stopped before it did."""
-    begun = {cell.sweep for cell in missing}
-    for cell in cells:
-        unfinished = left(cell, bench) if cell.sweep not in begun else None
-        if unfinished is not None:
-            unfinished.clear()
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from modelstitch.engine import senders
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import FitError
 from modelstitch.study.plan import plan, sweeps_of
-from modelstitch.study.prepared import data_config, describe_donor
+from modelstitch.study.prepared import compared, data_config, describe_donor
 from modelstitch.study.question import Question
-from modelstitch.study.run import run_cells
+from modelstitch.study.run import run
 from modelstitch.study.store import Store
 from modelstitch.study.sweeps import fitted as fits
-from modelstitch.study.sweeps.bench import Bench, left_together
+from modelstitch.study.sweeps.bench import left_together
 from modelstitch.study.sweeps.fitted import run_family, run_sweeps
 from modelstitch.study.sweeps.grouped import Reading, chunked, readings
 from modelstitch.support import resume
@@ -245,20 +245,15 @@ def test_a_family_with_sums_that_are_not_finite_names_the_layer(family):
 def stoppable_family(family, tmp_path, monkeypatch):
     """Run a family that leaves its state after every batch; say what came of it, and how often networks ran."""
     networks, digits = family[1].networks, ms.load_data("digits", limit=240)
-    asked = Question(
-        layers=("block1 -> block1", "block1 -> block2"),
-        objective="match",
-        family=("affine", "conv:3"),
-        controls=(),
-        fit=FitSpec(samples=96, batch_size=32),
-    )
-    donors = list(map(describe_donor, networks.values()))
-    groups = sweeps_of(plan([(a, b) for at, b in enumerate(donors) for a in donors[:at]], asked, data_config(digits)))
+    options = {"layers": ("block1 -> block1", "block1 -> block2"), "family": ("affine", "conv:3"), "batch_size": 32}
+    how = {"pairs": "all", "both": False, "objective": "match", "controls": (), "samples": [96], "second": digits}
+    asked = compared(list(networks.values()), None, digits, options | how)
+    groups = sweeps_of(asked.planned()[1])
     seen, write = senders.view_of, Unfinished.write
     monkeypatch.setattr(Unfinished, "due", True)
 
     def bench():
-        made = Bench(networks, digits, asked.fit, torch.device("cpu"), second=digits)
+        made = asked.bench("cpu")
         made.all_donors([cell for group in groups for cell in group])
         made.unfinished = tmp_path / "unfinished"
         return made
@@ -291,7 +286,7 @@ def stoppable_family(family, tmp_path, monkeypatch):
             lambda: (fitted.record for fitted in run_family(Reading(some, left_together(some, on)), on)), writes=writes
         )
 
-    family_run.groups, family_run.bench, family_run.work = groups, bench, run
+    family_run.groups, family_run.asked, family_run.work = groups, asked, run
     family_run.folder = tmp_path / "unfinished"
     return family_run
 
@@ -342,15 +337,13 @@ def test_a_family_that_was_killed_among_its_records_is_not_measured_again(stoppa
             raise Killed
 
     assert (
-        stoppable_family.work(lambda: run_cells(cells, stoppable_family.bench(), store=store, finished=killed))[0]
+        stoppable_family.work(lambda: run(stoppable_family.asked, device="cpu", store=store, finished=killed))[0]
         is None
     )
     assert sum(store.has(cell.hash) for cell in cells) == 3
     later = []
     found, runs, written = stoppable_family.work(
-        lambda: run_cells(
-            cells, stoppable_family.bench(), store=store, finished=lambda record: later.append(record.cell)
-        )
+        lambda: run(stoppable_family.asked, device="cpu", store=store, finished=lambda one: later.append(one.cell))
     )
     whole, all_runs, _ = stoppable_family(kept=False)
     assert found == whole
@@ -369,9 +362,9 @@ def test_the_state_of_a_family_goes_where_all_its_records_are_there(stoppable_fa
             raise Killed
 
     assert (
-        stoppable_family.work(lambda: run_cells(cells, stoppable_family.bench(), store=store, finished=killed))[0]
+        stoppable_family.work(lambda: run(stoppable_family.asked, device="cpu", store=store, finished=killed))[0]
         is None
     )
     assert len(list(stoppable_family.folder.iterdir())) == 3
-    run_cells(cells, stoppable_family.bench(), store=store)
+    run(stoppable_family.asked, device="cpu", store=store)
     assert not stoppable_family.folder.exists()

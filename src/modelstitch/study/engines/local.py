@@ -18,7 +18,6 @@ from ..plan import Cell
 from ..sweeps.bench import Bench
 from ..sweeps.fitted import run_family, run_sweeps
 from ..sweeps.grouped import readings
-from ..sweeps.measured import facts
 
 
 @dataclass
@@ -81,7 +80,8 @@ def renamed(cell: Cell, record: Record, bench: Bench) -> Record:
         *(caution for donor in donors for caution in donor.cautions),
         f"the same random network as in cell {record.cell}: fitted once",
     )
-    return replace(record, cell=cell.hash, config=copy.deepcopy(cell.config), notes=notes, donors=facts(donors))
+    facts = {donor.name: donor.facts for donor in donors}
+    return replace(record, cell=cell.hash, config=copy.deepcopy(cell.config), notes=notes, donors=facts)
 
 
 def check_same(cells: Sequence[Cell], bench: Bench) -> None:

@@ -104,7 +104,7 @@ class Bench:
         Raises:
             DataError, NonFiniteError: of a top whose output cannot be held against the labels.
         """
-        if name not in self.looked or (top and self.looked[name].error is None):
+        if name not in self.looked or (top and self.looked[name].facts.error is None):
             network = self.networks[name]
             if top:
                 need_scores(network, self.data)
@@ -128,11 +128,10 @@ class Bench:
             try:
                 found, _ = attempt(lambda s: own_outcomes({donor.name: network}, s, "test"), begun)
             except NonFiniteError as error:
-                return replace(
-                    donor, error=None, fit_error=None, fit_samples=0, why=str(error).partition(":")[0], part=0
-                )
+                facts = donor.facts._replace(error=None, fit_error=None, fit_samples=0)
+                return replace(donor, facts=facts, why=str(error).partition(":")[0], part=0)
             self.own |= found
-        return replace(donor, error=self.own[donor.name].error, part=0)
+        return replace(donor, facts=donor.facts._replace(error=self.own[donor.name].error), part=0)
 
     def donors(self, cell: Cell) -> list[Alone]:
         """What the two donors of a cell do alone; class noise has no bottom, and a donor may be both."""

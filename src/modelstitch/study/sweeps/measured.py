@@ -147,7 +147,7 @@ def _records(
         bench.own[top.name],
         None if job.below is None else bench.own.get(_beside(job, job.below.name)),
         level(data, bench.looked[top.name].outcome),
-        facts([bench.known(donor) for donor in job.donors]),
+        {donor.name: bench.known(donor).facts for donor in job.donors},
         made,
     )
     for at, (cell, stream, result) in enumerate(zip(job.cells, job.streams, results, strict=True)):
@@ -261,11 +261,6 @@ def make_record(
 def unmeasured(cell: Cell, why: str, bench: Bench) -> Record:
     """The record of a cell for which there is nothing to measure."""
     return Record(cell.hash, copy.deepcopy(cell.config), notes=(f"failed: {why}",), provenance=provenance(bench.device))
-
-
-def facts(donors: Sequence[Alone]) -> dict[str, DonorFacts]:
-    """What records say of donors beside what cells are named by."""
-    return {donor.name: DonorFacts(**donor.stated()) for donor in donors}
 
 
 def beside_top(outcome: Outcome, own: Outcome, chance: float | None) -> dict[str, Estimate]:
