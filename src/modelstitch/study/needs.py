@@ -215,15 +215,13 @@ def _add(
     for start in range(max(cell.starts for cell in cells)):
         some = [seam for seam in seams if seam[2].starts > start]
         _add_start(found, some, bench, solved, forward * below_depth, onward, later=start > 0)
-    seconds = 0.0
     for _, above, cell in seams:
         found.forwards[cell.hash] += (1 - above.depth) * test
-        seconds += onward * (1 - above.depth) * test
-    again = [cell for cell in cells if "unfreeze" in cell.config]  # each is trained by itself, through both networks
-    tuning = len(again) * (through_tail(spec.steps, batch, spec.eval_every, val, 0) + test)
-    seconds += tuning * (forward + onward)
-    found.seconds += seconds + (0.0 if bench.second is None else (test * forward))
-    found.steps += len(again) * spec.steps
+        found.seconds += onward * (1 - above.depth) * test
+    again = sum("unfreeze" in cell.config for cell in cells)  # each is trained by itself, through both networks
+    tuning = again * (through_tail(spec.steps, batch, spec.eval_every, val, 0) + test)
+    found.seconds += tuning * (forward + onward) + (bench.second is not None) * test * forward
+    found.steps += again * spec.steps
     if not together:
         found.seconds += test * (forward + reads * onward)
         found.samples["fit"] += once
