@@ -9,15 +9,11 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 
 import numpy as np
 import torch
-from latentis.transform.base import Centering
-from latentis.transform.dim_matcher import ZeroPadding
-from latentis.transform.projection import cosine_proj, relative_projection
-from latentis.transform.translate.aligner import MatrixAligner, Procrustes, Translator
-from latentis.transform.translate.functional import lstsq_align_state, lstsq_ortho_align_state, svd_align_state
 from side_by_side import table, write
 from torch import Tensor, nn
 
@@ -32,38 +28,44 @@ Map = Callable[[Tensor], Tensor]
 RIDGED = ("affine", "l-ortho")  # eased by a millionth of the mean eigenvalue unless they are told not to be
 
 
-def translated(state: Callable[..., dict[str, Tensor]] | None, x: Tensor, y: Tensor) -> Map:
-    """A translator of latentis, its own Procrustes without a state."""
-    if state is None:
-        made = Procrustes()
-    else:
-        pad = ZeroPadding() if state is svd_align_state else None
-        aligner = MatrixAligner(name="of anchors", align_fn_state=state)
-        made = Translator(aligner, x_transform=Centering(), y_transform=Centering(), dim_matcher=pad)
-    made.fit(x, y)
-    return lambda rows: made.transform(rows)[0]
+def theirs() -> dict[str, Callable[[Tensor, Tensor], Map]]:
+    """What latentis makes of anchors, by our names of the families."""
+    from latentis.transform.base import Centering
+    from latentis.transform.dim_matcher import ZeroPadding
+    from latentis.transform.projection import cosine_proj, relative_projection
+    from latentis.transform.translate.aligner import MatrixAligner, Procrustes, Translator
+    from latentis.transform.translate.functional import lstsq_align_state, lstsq_ortho_align_state, svd_align_state
 
+    def translated(state: Callable[..., dict[str, Tensor]] | None, x: Tensor, y: Tensor) -> Map:
+        """A translator of latentis, its own Procrustes without a state."""
+        if state is None:
+            made = Procrustes()
+        else:
+            pad = ZeroPadding() if state is svd_align_state else None
+            aligner = MatrixAligner(name="of anchors", align_fn_state=state)
+            made = Translator(aligner, x_transform=Centering(), y_transform=Centering(), dim_matcher=pad)
+        made.fit(x, y)
+        return lambda rows: made.transform(rows)[0]
 
-def read(x: Tensor, y: Tensor) -> Map:
-    """Relative representations of latentis, read among the other anchors, as long as those are on the mean."""
-    length, ways = y.norm(dim=1).mean(), y / y.norm(dim=1, keepdim=True)
+    def read(x: Tensor, y: Tensor) -> Map:
+        """Relative representations of latentis, read among the other anchors, as long as those are on the mean."""
+        length, ways = y.norm(dim=1).mean(), y / y.norm(dim=1, keepdim=True)
 
-    def through(rows: Tensor) -> Tensor:
-        found = relative_projection(rows, anchors=x, projection_fn=cosine_proj)
-        return length * torch.linalg.lstsq(ways, found.T, driver="gelsd").solution.T
+        def through(rows: Tensor) -> Tensor:
+            found = relative_projection(rows, anchors=x, projection_fn=cosine_proj)
+            return length * torch.linalg.lstsq(ways, found.T, driver="gelsd").solution.T
 
-    return through
+        return through
 
-
-THEIRS: dict[str, Callable[[Tensor, Tensor], Map]] = {
-    "affine": lambda x, y: translated(lstsq_align_state, x, y),
-    "affine:0": lambda x, y: translated(lstsq_align_state, x, y),
-    "orthogonal": lambda x, y: translated(svd_align_state, x, y),
-    "l-ortho": lambda x, y: translated(lstsq_ortho_align_state, x, y),
-    "l-ortho:0": lambda x, y: translated(lstsq_ortho_align_state, x, y),
-    "standard-orthogonal": lambda x, y: translated(None, x, y),
-    "relative": read,
-}
+    states = {
+        "affine": lstsq_align_state,
+        "affine:0": lstsq_align_state,
+        "orthogonal": svd_align_state,
+        "l-ortho": lstsq_ortho_align_state,
+        "l-ortho:0": lstsq_ortho_align_state,
+        "standard-orthogonal": None,
+    }
+    return {**{family: partial(translated, state) for family, state in states.items()}, "relative": read}
 
 
 def network(width: int, seed: int) -> ms.Network:
@@ -93,14 +95,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.parse_args()
     torch.set_num_threads(1)
-    body, worst = [], 0.0
+    body, worst, others = [], 0.0, theirs()
     for (p, q), anchors in product(WIDTHS, ANCHORS):
         bottom, top = network(p, 0), network(q, 1)
         held, data = digits(anchors)
         with torch.no_grad():
             given = torch.cat([batch.inputs for batch in data.batches("fit", 500)])
             x, y, rows = bottom.bottom("2")(given), top.bottom("2")(given), bottom.bottom("2")(held)
-        for family, made in THEIRS.items():
+        for family, made in others.items():
             wanted = made(x.double(), y.double())(rows.double())
             array = ms.align(x.double(), y.double(), family).transform(rows.double().numpy())
             s = ms.stitch(bottom, top, at="2", data=data, family=family, objective="match", device="cpu")

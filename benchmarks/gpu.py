@@ -2,8 +2,8 @@
 
     python benchmarks/gpu.py steps                          # training steps, plain and recorded; made-up images
     python benchmarks/gpu.py untrained                      # every cut of two untrained ResNet-18s, plain and recorded
-    python benchmarks/gpu.py donors --data parquet:DIR      # two ResNet-18s of the full scale, side by side: run it in
-    two shells python benchmarks/gpu.py pair --data parquet:DIR        # every cut of that pair, both directions
+    python benchmarks/gpu.py donors --data parquet:DIR      # a ResNet-18 of the full scale: run it in two shells
+    python benchmarks/gpu.py pair --data parquet:DIR        # every cut of that pair, both directions
 
 Donors are kept in --out, one for each --seed.
 """
@@ -31,6 +31,7 @@ from modelstitch.zoo import train
 from modelstitch.zoo.nets import build
 
 NETS = ("preact-resnet18?width=64&classes=10", "resnet20?width=16&classes=10")
+DEEP = "resnet164"
 WARM = 50  # steps that are not timed
 
 
@@ -39,7 +40,7 @@ def steps(options: argparse.Namespace) -> None:
 
     With cudnn's own search for kernels and without.
     """
-    data = made_up(45_000)
+    data = made_up(options.samples)
     for net in NETS:
         for recorded in (False, True):
             for searched in (False, True):
@@ -47,7 +48,7 @@ def steps(options: argparse.Namespace) -> None:
                     taken = step(net, data, options)
                 print(f"{net}, recorded {recorded}, searched {searched}: {taken:.2f} ms a step", flush=True)
     print(f"{NETS[0]}, batch 512: {step(NETS[0], data, options, 512):.2f} ms a step", flush=True)
-    print(f"resnet164, recorded: {step('resnet164', data, options):.2f} ms a step", flush=True)
+    print(f"{DEEP}, recorded: {step(DEEP, data, options):.2f} ms a step", flush=True)
 
 
 def step(net: str, data: ms.Data, options: argparse.Namespace, batch_size: int = 128) -> float:
@@ -75,7 +76,7 @@ def donors(options: argparse.Namespace) -> None:
 
 def untrained(options: argparse.Namespace) -> None:
     """Seconds of ``compare`` without controls on two untrained ResNet-18s, bfloat16, plain and recorded."""
-    data = made_up(45_000)
+    data = made_up(options.samples)
     example = next(data.batches("val", 2)).inputs
     nets = [ms.Network(build(NETS[0], seed=seed).eval(), example, f"seed {seed}") for seed in (0, 2)]
     for recorded in (False, True, False, True):
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/gpu"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--samples", type=int, default=45_000, help="made-up images")
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
     if options.device == "cuda":

@@ -9,6 +9,8 @@ import argparse
 import resource
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import torch
 from side_by_side import head, ratios, side_by_side, table, write
@@ -22,16 +24,16 @@ from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.stitchers import Affine
 from modelstitch.zoo.nets import build
 
-BATCH = 128
+NET, BATCH = "resnet20", 128
 # One pass in a process of its own, which tells its seconds of processor time and its peak memory in kilobytes.
-ALONE = "import sys; sys.path.insert(0, 'benchmarks'); import moments; moments.alone({examples})"
+ALONE = "import sys; sys.path.insert(0, {folder!r}); import moments; moments.alone({examples})"
 
 
 def world(examples: int) -> tuple[ms.Network, ms.Network, ms.Data]:
     images = torch.rand(examples, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(examples) % 10
     parts = [TensorDataset(images[:n].clone(), labels[:n]) for n in (examples, 8, 8)]
-    one, two = (ms.Network(build("resnet20", seed=s).eval(), images[:2], n) for s, n in ((0, "one"), (1, "two")))
+    one, two = (ms.Network(build(NET, seed=s).eval(), images[:2], n) for s, n in ((0, "one"), (1, "two")))
     return one, two, ms.Data(*parts)
 
 
@@ -59,8 +61,6 @@ def sums(one: ms.Network, two: ms.Network, data: ms.Data, dtype: torch.dtype, po
 
 
 def alone(examples: int) -> None:
-    import time
-
     one, two, data = world(examples)
     start = time.process_time()
     sums(one, two, data, torch.float64)
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def _alone(examples: int) -> tuple[float, float]:
-    code = ALONE.format(examples=examples)
+    code = ALONE.format(folder=str(Path(__file__).parent), examples=examples)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seconds, kilobytes = map(float, done.stdout.split()[-2:])
     return seconds, kilobytes / 1e3

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import runpy
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import Subset
 
 import modelstitch as ms
 from modelstitch.zoo.donors import DonorSpec, donor
+from modelstitch.zoo.nets import build
 from modelstitch.zoo.train import Recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+NET = "small-resnet?width=4&blocks=2"
 SMALL = {
     "bound": ["--fit", "80", "--val", "20", "--test", "20", "--steps", "2", "--only", "pair,similarity"],
     "align": ["--rows", "2000", "--width", "32", "--rounds", "1", "--queries", "20"],
@@ -54,17 +59,6 @@ SMALL = {
     "ways": ["--rounds", "1", "--only", "unlike"],
 }
 KEEPING = ("recipe",)  # take a folder for what they have measured
-UNTRIED = {  # and why
-    "beside_latentis": "needs another package",
-    "coverage": "needs the libraries whose models it lists; tests/network tries architectures",
-    "gpu": "needs a GPU",
-    "moments": "starts processes of its own for the memory of one pass over 1,024 images",
-    "one_minute": "runs the examples of docs/how-to/own-tasks.md, as tests/docs does",
-    "passes": "traces large networks twice",
-    "pitfalls": "runs every pitfall on all digits: minutes",
-    "sensitivity": "needs networks of others",
-}
-
 pytestmark = pytest.mark.slow
 
 
@@ -78,7 +72,7 @@ def beside(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def test_every_benchmark_runs_at_a_tiny_size_or_says_why_not():
+def test_every_benchmark_runs_at_a_tiny_size():
     tests = [
         p.read_text("utf-8") for p in Path(__file__).parent.glob("test_*.py") if "benchmarks" in p.read_text("utf-8")
     ]
@@ -87,8 +81,7 @@ def test_every_benchmark_runs_at_a_tiny_size_or_says_why_not():
             named = any(
                 f'"{path.stem}"' in text or f'"{path.name}"' in text or f"import {path.stem}" in text for text in tests
             )
-            assert named, f"{path.name} is run by no test: give it a tiny size in SMALL, or a reason in UNTRIED"
-    assert not set(SMALL) & set(UNTRIED)
+            assert named, f"{path.name} is run by no test: give it a tiny size"
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -125,7 +118,7 @@ def test_a_sweep_is_held_against_the_papers_recipe_looks_counted(monkeypatch, ca
     data, work = ms.load_data("digits"), tmp_path / "work"
     recipe = Recipe(steps=20, lr=0.2, schedule="one-cycle", batch_size=64)
     for seed in (0, 1):
-        donor(DonorSpec("small-resnet?width=4&blocks=2", recipe, seed=seed), data, tmp_path / "donors")
+        donor(DonorSpec(NET, recipe, seed=seed), data, tmp_path / "donors")
     one, two = sorted(path.parent for path in (tmp_path / "donors").glob("*/card.json"))
     monkeypatch.setattr(importlib.import_module("sweep_page"), "CAP", 40)
     small = ["--samples", "384", "--val", "60", "--seams", "block2", "--repeats", "1", "--steps", "4"]
@@ -153,10 +146,10 @@ def test_a_stitch_is_timed_beside_its_layers(monkeypatch, capsys):
 
 def test_a_step_of_training_is_timed_beside_a_bare_one(monkeypatch, capsys):
     training = importlib.import_module("training")
-    monkeypatch.setattr(training, "NETS", {"small-resnet?width=4&blocks=2": {}})
+    monkeypatch.setattr(training, "NETS", {NET: {}})
     monkeypatch.setattr(sys, "argv", ["training.py", "--rounds", "2", "--data", "digits"])
     training.main()
-    assert "| `small-resnet?width=4&blocks=2` |" in capsys.readouterr().out
+    assert f"| `{NET}` |" in capsys.readouterr().out
 
 
 def test_figures_are_timed_by_two_processes_beside_one(monkeypatch, capsys):
@@ -209,3 +202,121 @@ def test_penalties_of_few_images_are_written_with_their_intervals():
     rows = few.pl.DataFrame({"value": [1.26], "low": [-0.5], "high": [3.0]})
     assert few.cell(rows) == "+1.3 [-0.5, 3.0]"
     assert few.cell(rows.clear()) == ""
+
+
+def few(data, fit=120, val=40, test=60):
+    """A few samples of each split."""
+    parts = (Subset(data.dataset(split), range(n)) for split, n in zip(("fit", "val", "test"), (fit, val, test)))
+    return ms.Data(*parts, n_classes=data.n_classes)
+
+
+def small_pair():
+    """Two untrained networks."""
+    example = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    return [ms.Network(build(NET, seed=i).eval(), example, "ab"[i]) for i in (0, 1)]
+
+
+def test_quicker_forms_of_a_network_are_timed(monkeypatch, capsys):
+    passes = importlib.import_module("passes")
+    monkeypatch.setattr(passes, "NETS", {f"zoo:{NET}": 2})
+    monkeypatch.setattr(sys, "argv", ["passes.py", "--rounds", "1"])
+    passes.main()
+    said = capsys.readouterr().out
+    assert "| without norms scaled |" in said
+    assert "| traced again |" in said
+
+
+def test_sums_of_all_pairs_are_timed_beside_bare_passes(monkeypatch, capsys):
+    moments = importlib.import_module("moments")
+    monkeypatch.setattr(moments, "NET", f"{NET}&in_channels=3")
+
+    def here(examples):
+        moments.alone(examples)
+        return tuple(map(float, capsys.readouterr().out.split()[-2:]))
+
+    monkeypatch.setattr(moments, "_alone", here)
+    monkeypatch.setattr(sys, "argv", ["moments.py", "--rounds", "1", "--examples", "16"])
+    moments.main()
+    assert "| float64, 64 positions |" in capsys.readouterr().out
+
+
+def test_the_examples_of_a_page_are_run_and_timed(monkeypatch, capsys, tmp_path):
+    minute = importlib.import_module("one_minute")
+    text = "# Page\n\n## One\n\n```python\nopen('a', 'w').write('1')\n```\n\n```bash\nthis\n```\n\n## Two\n"
+    (tmp_path / "page.md").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(minute, "HOW_TO", tmp_path)
+    monkeypatch.setattr(minute, "PAGES", {"page.md": None})
+    monkeypatch.setattr(sys, "argv", ["one_minute.py"])
+    minute.main()
+    assert "| One | 0 |" in capsys.readouterr().out
+    (tmp_path / "page.md").write_text(text.replace("open(", "shut("), encoding="utf-8")
+    with pytest.raises(SystemExit, match="NameError"):
+        minute.main()
+
+
+def test_our_maps_are_held_against_those_of_others(monkeypatch, capsys):
+    beside = importlib.import_module("beside_latentis")
+
+    def least_squares(x, y):
+        found = torch.linalg.lstsq(x - x.mean(0), y - y.mean(0)).solution
+        return lambda rows: (rows - x.mean(0)) @ found + y.mean(0)
+
+    monkeypatch.setattr(beside, "theirs", lambda: {"affine:0": least_squares})
+    monkeypatch.setattr(beside.importlib.metadata, "version", lambda name: "0")
+    monkeypatch.setattr(beside, "WIDTHS", ((6, 4),))
+    monkeypatch.setattr(beside, "ANCHORS", (100,))
+    monkeypatch.setattr(sys, "argv", ["beside_latentis.py"])
+    beside.main()
+    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("affine:0 6 -> 4")]
+    assert float(row[-2]) < 1e-6
+    assert float(row[-1]) < 1e-3
+
+
+def test_a_model_is_covered(monkeypatch, capsys, tmp_path):
+    spec = importlib.util.spec_from_file_location("covered", BENCHMARKS / "coverage.py")  # a package has its name
+    covered = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(covered)
+    (entry,) = [entry for entry in covered.TABLE if entry.name == "zoo:vit"]
+    record = covered.measure(entry)
+    assert record["traced"]
+    assert not record["wrong"]
+    assert not record["unstitched"]
+    covered.write(tmp_path / "one.json", record)
+    monkeypatch.setattr(sys, "argv", ["coverage.py", "--write", "--only", entry.name, "--records", str(tmp_path)])
+    covered.main()
+    assert "1 of 1 models traced" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "part", ["class_noise", "half_random", "statistics_that_move", "late_into_early", "chosen_on_the_test_set"]
+)
+def test_pitfalls_are_told(part, monkeypatch):
+    pitfalls = importlib.import_module("pitfalls")
+    for name, value in {"STEPS": 2, "LOOKED_AT": 20, "DRAWS": 2}.items():
+        monkeypatch.setattr(pitfalls, name, value)
+    said = getattr(pitfalls, part)(*small_pair(), few(ms.load_data("digits")))
+    assert said[0].startswith("## ")
+
+
+def test_least_squares_and_the_tops_own_metric_are_held_against_each_other(monkeypatch, capsys):
+    sensitivity, data = importlib.import_module("sensitivity"), few(ms.load_data("digits"))
+    nets = dict(zip(sensitivity.TUNED, small_pair()))
+    monkeypatch.setattr(sensitivity, "network", lambda name, folder: nets[name])
+    monkeypatch.setattr(sensitivity, "SEAMS", ((sensitivity.TUNED, ["block1"]),))
+    monkeypatch.setattr(sensitivity, "ANCHORS", [30])
+    monkeypatch.setattr(sensitivity.ms, "load_data", lambda spec, limit: data)
+    monkeypatch.setattr(sys, "argv", ["sensitivity.py", "--data", "none", "--networks", "none"])
+    sensitivity.main()
+    assert "| a -> b, block1 | 30 | 0 |" in capsys.readouterr().out
+
+
+def test_what_a_gpu_would_be_asked_runs(monkeypatch, capsys):
+    gpu = importlib.import_module("gpu")
+    monkeypatch.setattr(gpu, "NETS", (f"{NET}&in_channels=3",))
+    monkeypatch.setattr(gpu, "DEEP", f"{NET}&in_channels=3")
+    monkeypatch.setattr(gpu, "WARM", 1)
+    monkeypatch.setattr(gpu.ms, "compare", partial(ms.compare, layers=["block1"], steps=1, both=False))
+    for part, said in (("steps", "ms a step"), ("untrained", "stitches in")):
+        monkeypatch.setattr(sys, "argv", ["gpu.py", part, "--device", "cpu", "--samples", "36", "--steps", "2"])
+        gpu.main()
+        assert said in capsys.readouterr().out
