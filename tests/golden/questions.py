@@ -68,6 +68,7 @@ def pair() -> pl.DataFrame:
         family=["affine", "low-rank:2", "conv:3"],
         objective=["match", "task"],
         controls=("self", "random", "identity", "class-noise", "shuffled", "recalibration"),
+        starts=1,
         **FIT,
     )
     return found.frame

@@ -139,3 +139,9 @@ def test_what_decides_no_result_is_no_part_of_a_study():
     assert written(expected_error=5.0, error_tolerance=1.0).identity() == written().identity()
     assert not {"limit", "both", "second", "engine"} & set(written().identity())
     assert written(limit=60, both=False).identity() == {**written().identity(), "limit": 60, "both": False}
+
+
+def test_starts_are_a_part_of_a_study_where_a_fit_may_have_several():
+    assert written().identity()["starts"] == Question().starts == 3
+    for more in ({"starts": 1}, {"controls": ("self", "random")}, {"objective": "match"}):
+        assert "starts" not in written(**more).identity()

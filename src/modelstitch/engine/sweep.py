@@ -124,6 +124,7 @@ class Stream:
         rate: the largest learning rate of the last stage; None where nothing was fitted.
         kept: validation error and loss of the kept state; None where nothing was fitted.
         behind: by how much that errs more than the top alone; None where nobody asks.
+        hopeless: of a control, whether looks show that it is so far off that another start will not mend it.
         notes: what a record should say.
         failed: why there is nothing to measure; empty where all is well.
     """
@@ -148,6 +149,7 @@ class Stream:
     rate: float | None = None
     kept: tuple[float, float] | None = None
     behind: float | None = None
+    hopeless: bool = False
     notes: list[str] = field(default_factory=list)
     failed: str = ""
 

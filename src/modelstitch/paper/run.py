@@ -169,6 +169,7 @@ def question(line: Line, models: Sequence[Model], protocol: Protocol, job: Job) 
     which = line.stitch_on or protocol.stitch_on
     families = tuple(f"conv:{k}" for k in job.scale.kernels) if line.families == ("kernels",) else line.families
     return {
+        "starts": 1,  # where the scale asks for no more
         **job.scale.fit[protocol.name],
         **pairs,
         "data": job.seen_by(top) if which == "top" else job.data,

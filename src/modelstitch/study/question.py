@@ -197,9 +197,10 @@ class Question(BaseModel):
         "data allow, except recalibration.",
     )
     starts: Count = Field(
-        default=1,
-        description="Starts of a control that says nothing where its fit fails (class-noise): another one is taken "
-        "where the best so far errs more than the top on validation data, and the best there is kept.",
+        default=3,
+        description="Starts of a control that says nothing where its fit fails (class-noise), at most: another one is "
+        "taken while the best so far errs more than the top on validation data, but not hopelessly; the best there is "
+        "kept.",
     )
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field(
         default=(0,), description="Seed of batch order, augmentation and random starts."
@@ -397,7 +398,10 @@ class Question(BaseModel):
     def identity(self) -> dict[str, Any]:
         """Plain JSON values of all that decides the results."""
         unused = {name for name in ("other_seeds", "second", "anchors", "unfreeze") if not getattr(self, name)}
-        unused |= {name for name in ("both", "starts") if getattr(self, name) == Question.model_fields[name].default}
+        unused |= {name for name in ("both",) if getattr(self, name) == Question.model_fields[name].default}
+        failing = any(CONTROLS[name].positive for name in (CONTROLS if self.controls is None else self.controls))
+        if self.starts == 1 or not failing or set(SOLVED).issuperset(self.objectives):  # no fit has another one
+            unused.add("starts")
         return self.model_dump(mode="json", exclude={"expected_error", "error_tolerance", *unused})
 
 

@@ -72,6 +72,18 @@ def test_of_several_starts_the_best_on_validation_data_is_kept(pair, digits, ben
     assert len(looks) > len(cells)  # one at least has failed at first
 
 
+@pytest.mark.parametrize(("beyond", "taken"), [(0.0, 1), (10.0, 3)], ids=["hopeless", "open"])
+def test_another_start_is_taken_only_where_the_first_leaves_its_question_open(
+    pair, digits, bench, monkeypatch, beyond, taken
+):
+    monkeypatch.setattr("modelstitch.engine.fit.run.BEYOND", beyond)  # times what is called far off
+    bench.spec, titles = FIT, set()
+    bench.watch = lambda title, *_: titles.add(title)
+    (cell, *_) = class_noise(pair, digits, 3)  # at the stem, where it is more than 10 points off
+    list(run_sweep([cell], bench))
+    assert len(titles) == taken
+
+
 @pytest.mark.slow
 def test_starts_that_were_stopped_go_on_to_the_same_records(pair, digits, bench, tmp_path, monkeypatch):
     bench.spec, cells = FIT, class_noise(pair, digits, 3)

@@ -101,6 +101,9 @@ def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position
             _look([run for run in runs if run.open], at.step, feed.looking)
         note(at)
         sweep.done(1)
+    for run in runs:
+        if feed.looking.decides:
+            run.give_up(feed.looking.own)
     feed.looking.choose(runs)
     feed.note(runs)
     sweep.done(spec.steps - at.step)
@@ -213,7 +216,7 @@ def _look(runs: list[Run], step: int, looking: Looking) -> None:
                 run.end_if_decided(looking.own)
 
 
-_PLAIN = ("history", "stopped", "steps", "rate", "kept", "behind", "notes", "failed")
+_PLAIN = ("history", "stopped", "steps", "rate", "kept", "behind", "hopeless", "notes", "failed")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ CHANCE = 0.05  # that looks end a fit too soon, all of them together
 FINE = 100.0  # the root of ten thousand samples
 NORMAL = NormalDist()
 LUCK = 1.64  # standard errors that the best of several looks leads by without being better
+SURE = 1.96  # standard errors that hold with 97.5 % to one side
 CLEAR = 2.58  # standard errors that it leads by where it is
 ALIKE = 300  # where none of so many samples tells two states apart, one in a hundred may at most (the rule of three)
 Looked = dict[str, Tensor]  # errors, losses and weights of the samples that were looked at, float64 (n,)

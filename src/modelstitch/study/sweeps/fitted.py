@@ -187,9 +187,9 @@ def _fitted(
 
 
 def _goes_on(cell: Cell, start: int, best: Mapping[str, Stream]) -> bool:
-    """Whether a later start is taken: the best fit so far has not shown that it does as well as the top alone."""
-    behind = best[cell.hash].behind
-    return start < cell.starts and (behind is None or behind > 0)
+    """Whether a later start is taken: the best fit so far does not do as well as the top alone, nor is it hopeless."""
+    so_far = best[cell.hash]
+    return start < cell.starts and not so_far.hopeless and (so_far.behind is None or so_far.behind > 0)
 
 
 def _rank(stream: Stream) -> tuple[float, float]:
