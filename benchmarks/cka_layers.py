@@ -1,11 +1,11 @@
 """Layer-wise linear CKA of two networks beside the bare forward passes and beside other packages.
 
     uv run --with pytorch-cka --with torch_cka python benchmarks/cka_layers.py [--rounds N] [--batches N] [--full N]
-                                                      [--pairs 20/32,56/20,18/18] [--weights DIR]
+                                                      [--pairs 20/32,56/20,18/18] [--weights DIR] [--side N]
 
-Pairs are depths of ResNets for CIFAR-10 as published (18: torchvision's, on images of 64 x 64); --weights is a folder
-of resnetDEPTH.safetensors, and what it lacks is drawn. All examples at once are those of the first pair. The file is
-not named cka.py, which would hide the package of that name.
+Pairs are depths of ResNets for CIFAR-10 as published (18: torchvision's, on images of 64 x 64; --side makes all images
+of that size); --weights is a folder of resnetDEPTH.safetensors, and what it lacks is drawn. All examples at once are
+those of the first pair. The file is not named cka.py, which would hide the package of that name.
 """
 
 from __future__ import annotations
@@ -186,6 +186,7 @@ def main() -> None:
     parser.add_argument("--full", type=int, default=1024, help="examples of the full-data comparison; 0: none")
     parser.add_argument("--pairs", default="20/32,56/20,56/44,18/18")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--side", type=int, help="pixels of an image's side")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     parts, kept, errors = list[str](), list[str](), list[tuple[str, ...]]()
@@ -193,7 +194,8 @@ def main() -> None:
     for title, one, two, images in pairs:
         parts.append(compare(title, one, two, images, chosen.rounds, slow=True))
         check(title, one, two, images[:BATCH], errors)
-    images = torch.randn(BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    side = chosen.side or 32
+    images = torch.randn(BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
     first = [int(depth) for depth in chosen.pairs.split(",")[0].split("/")]
     fresh = [resnet(depth, seed).eval() for seed, depth in enumerate(first)]
     check(" and ".join(f"ResNet-{depth}" for depth in first) + ", untrained", *fresh, images, errors)
@@ -203,7 +205,7 @@ def main() -> None:
         "examples:\n\n" + table(["", *dict.fromkeys(name for _, name, _ in errors)], _wide(errors))
     )
     if chosen.full:
-        parts.append(full(first, chosen.full, chosen.rounds))
+        parts.append(full(first, chosen.full, chosen.rounds, side))
     keep_heap()
     for title, one, two, images in pairs:
         kept.append(compare(f"{title}, with kept memory", one, two, images, chosen.rounds))
@@ -227,7 +229,7 @@ def main() -> None:
 def pair(name: str, chosen: argparse.Namespace) -> tuple[str, nn.Module, nn.Module, Tensor]:
     """Two networks by their depths, what they are called together, and images for them."""
     depths = [int(depth) for depth in name.split("/")]
-    side = 64 if 18 in depths else 32
+    side = chosen.side or (64 if 18 in depths else 32)
     images = torch.randn(BATCH * chosen.batches, 3, side, side, generator=torch.Generator().manual_seed(0))
     one, two = (calibrated(resnet(d, seed, chosen.weights), images[:BATCH]) for seed, d in enumerate(depths))
     return f"ResNet-{depths[0]} and ResNet-{depths[1]}, {side} x {side}", one, two, images
@@ -310,9 +312,9 @@ def _wide(errors: list[tuple[str, ...]]) -> list[list[str]]:
     ]
 
 
-def full(depths: Sequence[int], n: int, rounds: int) -> str:
+def full(depths: Sequence[int], n: int, rounds: int, side: int) -> str:
     """Linear CKA over all examples at once, of some layers of two ResNets."""
-    images = torch.randn(n, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(n, 3, side, side, generator=torch.Generator().manual_seed(1))
     one, two = (calibrated(resnet(d, 0), images[:BATCH]) for d in depths)
     every = convolutions(one, two)
     layers = every[0][::4], every[1][::6]

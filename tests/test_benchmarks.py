@@ -43,14 +43,14 @@ SMALL = {
     ],
     "family_reference": ["--fit", "80", "--test", "40", "--every", "5"],
     "seams": ["--fit", "100", "--val", "50", "--test", "50"],
-    "foretold": ["--width", "2", "--rows", "600", "--steps", "1", "--only", "train,align"],
+    "foretold": ["--width", "2", "--rows", "600", "--steps", "1", "--only", "align"],
     "large": [
         *("--layers", "3", "--width", "64", "--hidden", "96", "--heads", "4", "--vocabulary", "80"),
         *("--fit", "40", "--test", "6", "--memory", "0.001", "--threads", "1"),
     ],
-    "cka_layers": ["--rounds", "1", "--batches", "1", "--full", "512", "--pairs", "8/8"],
+    "cka_layers": ["--rounds", "1", "--batches", "1", "--full", "512", "--pairs", "8/8", "--side", "8"],
     "recipe": [
-        *("--fit", "256", "--val", "60", "--cap", "4", "--rounds", "1", "--layers", "block3>block2,block9"),
+        *("--fit", "256", "--val", "60", "--cap", "4", "--rounds", "1", "--layers", "block8>block7,block9"),
         *("--bottom", "zoo:resnet20?width=2", "--top", "zoo:resnet20?width=2"),
     ],
     "memory": ["--cases", "tiny", "--samples", "32"],
@@ -101,6 +101,21 @@ def test_default_fits_are_held_against_long_ones(monkeypatch, capsys, tmp_path):
         assert len(row.split("|")) == 8
     kept = {p.parent.parent.name: p for p in tmp_path.glob("*/cells/*")}
     assert sorted(kept) == ["closed", "default", "random"]
+
+
+@pytest.mark.parametrize("kind", ["compared", "matrix", "alike", "trained"])
+def test_what_a_kind_of_work_takes_is_said_before_it(kind):
+    foretold = importlib.import_module("foretold")
+    asked = {"layers": "all", "objective": "match", "controls": (), "both": False}
+    made = {
+        "compared": lambda: foretold.compared(2, 1),
+        "matrix": lambda: foretold.compared(2, 0, **asked),
+        "alike": lambda: foretold.alike(2),
+        "trained": lambda: foretold.trained(2),
+    }
+    said, work = made[kind]()
+    assert all(number > 0 for number in said())
+    assert callable(work)
 
 
 def test_fits_of_several_lengths_are_held_against_each_other(monkeypatch, capsys):

@@ -14,7 +14,8 @@ from modelstitch import Data, Network, StitchError, compare, stitch
 from modelstitch.data.batch import Batch
 from modelstitch.engine.fit.memory import Samples, chunks, solved_bytes, stream_bytes, tiles
 
-LAYERS = ["stem", "block1", "pool", "block2", "block3"]
+WIDE = ["stem", "block1"]  # before the pool: their streams hold the most
+LAYERS = [*WIDE, "pool", "block2", "block3"]
 QUICK = {"controls": (), "both": False, "steps": 3, "eval_every": 3, "batch_size": 100, "device": "cpu"}
 
 
@@ -55,21 +56,29 @@ def networks():
         return [Network(Small(24).eval(), torch.zeros(2, 1, 8, 8), name) for name in ("a", "b")]
 
 
+@pytest.fixture(scope="module")
+def few(digits):
+    """Of each split more than the largest batch, 200."""
+    sizes = {"fit": 400, "val": 240, "test": 400}
+    batches = [next(digits.batches(split, n)) for split, n in sizes.items()]
+    return Data(*((batch.inputs, batch.labels) for batch in batches), name="few")
+
+
 @pytest.mark.slow
-def test_the_budget_sets_how_many_streams_are_in_flight(networks, digits):
-    alone = max(peak(networks, digits, [layer], 1e-9) for layer in LAYERS)
-    one_by_one = peak(networks, digits, LAYERS, 1e-9)
-    together = peak(networks, digits, LAYERS, 1.0)
+def test_the_budget_sets_how_many_streams_are_in_flight(networks, few):
+    alone = max(peak(networks, few, [layer], 1e-9) for layer in WIDE)
+    one_by_one = peak(networks, few, LAYERS, 1e-9)
+    together = peak(networks, few, LAYERS, 1.0)
     stated = sum(stream_bytes(networks[0].layer(n), networks[1].layer(n), QUICK["batch_size"]) for n in LAYERS)
     assert one_by_one <= 1.25 * alone, "a budget for one stream: no more than the largest stream takes by itself"
     assert together > 1.1 * one_by_one, "a large budget: all streams at once"
-    room = alone + stated + _validation(networks, digits) + _side_by_side(networks)
+    room = alone + stated + _validation(networks, few) + _side_by_side(networks)
     assert together <= room, "and no more than what is stated for them"
 
 
-def _validation(networks, digits):
+def _validation(networks, data):
     """Bytes of bottom activations of the validation split, kept where the budget has room for them."""
-    return sum(4 * digits.size("val") * torch.Size(networks[0].layer(n).shape).numel() for n in LAYERS)
+    return sum(4 * data.size("val") * torch.Size(networks[0].layer(n).shape).numel() for n in LAYERS)
 
 
 def _side_by_side(networks):
@@ -133,8 +142,8 @@ def test_sums_in_single_precision_take_less_and_make_larger_blocks():
 
 
 @pytest.mark.slow
-def test_the_results_do_not_depend_on_the_budget(networks, digits):
-    small, large = (compare(*networks, digits, layers=LAYERS[2:], memory=m, **QUICK) for m in (1e-9, 1.0))
+def test_the_results_do_not_depend_on_the_budget(networks, few):
+    small, large = (compare(*networks, few, layers=LAYERS[2:], memory=m, **QUICK) for m in (1e-9, 1.0))
     for one, other in zip(small.records, large.records, strict=True):
         assert one["cell"] == other["cell"]
         assert one["metrics"][:3] == other["metrics"][:3]
@@ -163,19 +172,19 @@ def test_activations_are_kept_where_they_fit_the_budget(budget, calls):
 
 
 @pytest.mark.slow
-def test_a_fit_with_kept_activations_is_the_same_fit(networks, digits):
+def test_a_fit_with_kept_activations_is_the_same_fit(networks, few):
     options = {**QUICK, "steps": 24, "eval_every": 8, "augment": False, "layers": ["block2"]}
-    fresh, kept = (compare(*networks, digits, cache=cache, **options).records[0] for cache in (0.0, 1.0))
+    fresh, kept = (compare(*networks, few, cache=cache, **options).records[0] for cache in (0.0, 1.0))
     for (_, error, loss), (_, other_error, other_loss) in zip(fresh["history"], kept["history"], strict=True):
         assert abs(error - other_error) <= 1.0
         assert loss == pytest.approx(other_loss, rel=1e-3)
 
 
 @pytest.mark.slow
-def test_a_cache_that_is_too_small_says_so(networks, digits):
+def test_a_cache_that_is_too_small_says_so(networks, few):
     options = {**QUICK, "augment": False, "layers": ["block2"], "controls": ()}
     for cache, noted in ((1e-6, 1), (1.0, 0)):
-        notes = compare(*networks, digits, cache=cache, **options).records[0]["notes"]
+        notes = compare(*networks, few, cache=cache, **options).records[0]["notes"]
         found = [n for n in notes if "more than cache=1e-06: none were kept" in n]
         assert len(found) == noted, notes
 
