@@ -101,11 +101,7 @@ def _stage(runs: list[Run], sweep: Sweep, at: Position, note: Callable[[Position
             _look([run for run in runs if run.open], at.step, feed.looking)
         note(at)
         sweep.done(1)
-    for run in runs:
-        if feed.looking.decides:
-            run.give_up(feed.looking.own)
-    feed.looking.choose(runs)
-    feed.note(runs)
+    feed.end(runs)
     sweep.done(spec.steps - at.step)
 
 
@@ -187,8 +183,12 @@ class _Feed:
                 for batch in itertools.islice(self.sweep.batches("0"), steps):
                     self._send(batch)
 
-    def note(self, runs: list[Run]) -> None:
-        """Note in each run how far behind the top it is; where activations could not be kept, once for all stages."""
+    def end(self, runs: list[Run]) -> None:
+        """Choose each run's state; note how far behind the top it is, and once for all stages what was not kept."""
+        if self.looking.decides:
+            for run in runs:
+                run.give_up(self.looking.own)
+        self.looking.choose(runs)
         said = self._send.note if isinstance(self._send, Samples) else ""
         for run in runs:
             if self.looking.decides:
