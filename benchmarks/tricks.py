@@ -20,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -37,6 +38,8 @@ from modelstitch.support.memory import uncollected
 from modelstitch.support.threads import alone_if_small
 
 Work = Callable[[], object]
+Taken = tuple[float, float]  # seconds of the clock and of the processor
+Ways = tuple[Callable[[], Taken], Callable[[], Taken]]
 CELLS = 4000
 FORWARD = """
 import sys, time, torch
@@ -92,10 +95,7 @@ def cases() -> dict[str, tuple[Work, Work]]:
             lambda s=square, p=p: _alone(s, p),
             lambda s=square: torch.linalg.eigh(s),
         )
-    folder = Path(tempfile.mkdtemp(prefix="tricks-"))
-    atexit.register(shutil.rmtree, folder)
-    records.filled(folder, CELLS)
-    found[f"uncollected, {CELLS:,} cells opened"] = lambda: _opened(folder), lambda: _opened(folder, nullcontext)
+    found[f"uncollected, {CELLS:,} cells opened"] = _opened, lambda: _opened(nullcontext)
     return found
 
 
@@ -104,12 +104,21 @@ def _alone(square: torch.Tensor, columns: int) -> object:
         return torch.linalg.eigh(square)
 
 
-def _opened(folder: Path, collected: Callable[[], AbstractContextManager[None]] = uncollected) -> object:
+@cache
+def _cells() -> Path:
+    """A folder of records."""
+    folder = Path(tempfile.mkdtemp(prefix="tricks-"))
+    atexit.register(shutil.rmtree, folder)
+    records.filled(folder, CELLS)
+    return folder
+
+
+def _opened(collected: Callable[[], AbstractContextManager[None]] = uncollected) -> object:
     with patch.object(store, "uncollected", collected), patch.object(frame, "uncollected", collected):
-        return ms.open(folder).frame
+        return ms.open(_cells()).frame
 
 
-def spent(work: Work) -> tuple[float, float]:
+def spent(work: Work) -> Taken:
     """Seconds of the clock and of the processor that some repeats take, the first one apart."""
     work()
     begun, times = (time.perf_counter(), time.process_time()), 0
@@ -119,7 +128,7 @@ def spent(work: Work) -> tuple[float, float]:
     return (time.perf_counter() - begun[0]) / times, (time.process_time() - begun[1]) / times
 
 
-def forward(how: str, threads: int) -> tuple[float, float]:
+def forward(how: str, threads: int) -> Taken:
     """Seconds of 20 forward passes of a ResNet-20 in a process of its own, its heap kept or not."""
     words = [sys.executable, "-c", FORWARD, how, str(threads)]
     done = subprocess.run(words, env=dict(os.environ), capture_output=True, text=True, check=True)
@@ -127,44 +136,70 @@ def forward(how: str, threads: int) -> tuple[float, float]:
     return clock, processor
 
 
-def measured(threads: int, rounds: int, only: str) -> list[list[str]]:
-    """A row for each trick."""
-    torch.set_num_threads(threads)
+def measured(ways: dict[str, Ways], rounds: int, only: str, *lead: str) -> list[list[str]]:
+    """A row for each pair of ways to do the same: the one that is taken, and the other."""
     found = []
-    ways: dict[str, tuple[Callable[[], tuple[float, float]], Callable[[], tuple[float, float]]]] = {
-        name: (lambda w=work: spent(w), lambda w=without: spent(w)) for name, (work, without) in cases().items()
-    }
-    ways["keep_heap, forward of a ResNet-20"] = lambda: forward("kept", threads), lambda: forward("given", threads)
     for name, both in ways.items():
         if only not in name:
             continue
-        times: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+        times: tuple[list[Taken], list[Taken]] = ([], [])
         for _ in range(rounds):
             for way, held in zip(both, times):
                 held.append(way())
         clock, processor = ([statistics.median(t[at] for t in held) for held in times] for at in (0, 1))
-        ratios = (f"{without / with_it:.2f}" for with_it, without in (clock, processor))
-        found.append([str(threads), name, *(f"{1e3 * seconds:.3g}" for seconds in clock), *ratios])
+        ratios = (f"{other / taken:.2f}" for taken, other in (clock, processor))
+        found.append([*lead, name, *(f"{1e3 * seconds:.3g}" for seconds in clock), *ratios])
         print(" | ".join(found[-1]), file=sys.stderr, flush=True)
     return found
 
 
-def main(words: list[str] | None = None) -> None:
-    """Measure, print, and write the page where one is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, action="append", help="1 and 2 by default")
+def main(
+    title: str,
+    about: str,
+    columns: tuple[str, str, str],
+    cases: Callable[[], dict[str, tuple[Work, Work]]],
+    alone: Callable[[int], dict[str, Ways]] = lambda threads: {},
+    *,
+    threads: Sequence[int] = (1, 2),
+    rounds: int = 7,
+) -> None:
+    """Measure, print, and write the page where one is asked for.
+
+    Args:
+        title: of the page.
+        about: the script's own words.
+        columns: what is measured, the way that is taken, the other one.
+        cases: work by each of two ways.
+        alone: ways that measure themselves, by the number of threads.
+        threads: by default.
+        rounds: by default.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, action="append", help=f"{' and '.join(map(str, threads))} by default")
     parser.add_argument("--only", default="", help="cases whose name holds this")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--out", type=Path)
-    options = parser.parse_args(words)
-    found = [row for threads in options.threads or (1, 2) for row in measured(threads, options.rounds, options.only)]
-    text = table(("threads", "trick and work", "with (ms)", "without (ms)", "gain, clock", "gain, processor"), found)
+    options = parser.parse_args()
+    found = []
+    for number in options.threads or threads:
+        torch.set_num_threads(number)
+        pairs: dict[str, Ways] = {name: (partial(spent, a), partial(spent, b)) for name, (a, b) in cases().items()}
+        found += measured(pairs | alone(number), options.rounds, options.only, str(number))
+    what, taken, other = columns
+    text = table(("threads", what, f"{taken} (ms)", f"{other} (ms)", "gain, clock", "gain, processor"), found)
     print(text)
     if options.out is not None:
-        command = f"python benchmarks/tricks.py --rounds {options.rounds}"
-        head = f"# What the speed tricks gain\n\n`{command}`, {datetime.date.today()}, {hardware()}.\n\n"
-        options.out.write_text(f"{head}{(__doc__ or '').split(chr(10) * 2)[2].strip()}\n\n{text}\n", encoding="utf-8")
+        command = f"python benchmarks/{Path(sys.argv[0]).name} --rounds {options.rounds}"
+        head = f"# {title}\n\n`{command}`, {datetime.date.today()}, {hardware(max(options.threads or threads))}.\n\n"
+        options.out.write_text(f"{head}{about.split(chr(10) * 2)[2].strip()}\n\n{text}\n", encoding="utf-8")
+
+
+def heaps(threads: int) -> dict[str, Ways]:
+    """A forward whose freed memory is kept, and is not."""
+    return {
+        "keep_heap, forward of a ResNet-20": (partial(forward, "kept", threads), partial(forward, "given", threads))
+    }
 
 
 if __name__ == "__main__":
-    main()
+    main("What the speed tricks gain", __doc__ or "", ("trick and work", "with", "without"), cases, heaps)

@@ -9,20 +9,15 @@ A way stays where it is twice as fast at a size that users have, or where the ot
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import statistics
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
-from side_by_side import hardware, table
 from torch import Tensor
-from tricks import spent
+from tricks import main
 
 from modelstitch.measures import MEASURES, pairings
 from modelstitch.measures.cka import DEBIASED, debiased_from_moments, overlap
@@ -209,39 +204,6 @@ def cases() -> dict[str, tuple[Work, Work]]:
     return found
 
 
-def measured(rounds: int, only: str) -> list[list[str]]:
-    """A row for each case."""
-    found = []
-    for name, ways in cases().items():
-        if only not in name:
-            continue
-        times: list[list[tuple[float, float]]] = [[], []]
-        for _ in range(rounds):
-            for held, way in zip(times, ways):
-                held.append(spent(way))
-        clock, processor = ([statistics.median(t[at] for t in held) for held in times] for at in (0, 1))
-        ratios = (f"{other / taken:.2f}" for taken, other in (clock, processor))
-        found.append([name, *(f"{1e3 * seconds:.3g}" for seconds in clock), *ratios])
-        print(" | ".join(found[-1]), file=sys.stderr, flush=True)
-    return found
-
-
-def main(words: list[str] | None = None) -> None:
-    """Measure, print, and write the page where one is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="cases whose name holds this")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args(words)
-    torch.set_num_threads(1)
-    heads = ("numbers: way taken / other way", "taken (ms)", "other (ms)", "gain, clock", "gain, processor")
-    text = table(heads, measured(options.rounds, options.only))
-    print(text)
-    if options.out is not None:
-        command = f"python benchmarks/ways.py --rounds {options.rounds}"
-        head = f"# What second ways to a number gain\n\n`{command}`, {datetime.date.today()}, {hardware(1)}.\n\n"
-        options.out.write_text(f"{head}{(__doc__ or '').split(chr(10) * 2)[2].strip()}\n\n{text}\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    columns = ("numbers: way taken / other way", "taken", "other")
+    main("What second ways to a number gain", __doc__ or "", columns, cases, threads=(1,), rounds=3)
