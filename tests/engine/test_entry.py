@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import modelstitch as ms
@@ -319,3 +320,85 @@ def test_large_samples_are_not_all_read():
 def test_what_is_no_data_is_refused():
     with pytest.raises(DataError, match=r"The data are no modelstitch.Data"):
         check_entry([], SimpleNamespace())
+
+
+class Sized(nn.Module):
+    """A convolution and an average over all positions, by a window that is read as a number, or not."""
+
+    def __init__(self, fixed):
+        super().__init__()
+        self.conv, self.head, self.fixed = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4, 10), fixed
+
+    def forward(self, x):
+        found = torch.relu(self.conv(x))
+        found = F.avg_pool2d(found, found.shape[3]) if self.fixed else F.adaptive_avg_pool2d(found, 1)
+        return self.head(found[:, :, 0, 0])
+
+
+def sized(fixed, size, **options):
+    return ms.Network(Sized(fixed).eval(), torch.zeros(2, 1, size, size), "net", **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["stitch", "compare", "matrix", "similarity"])
+def test_a_network_that_is_another_function_at_the_datas_size_is_refused(digits, call):
+    one, two = sized(True, 4), sized(True, 8).named("two")
+    args = (one, two, "conv", digits) if call == "stitch" else (one, two, digits)
+    with pytest.raises(
+        NetworkError, match=r"'net' was traced with samples of \(1, 4, 4\) and computes something else .* \(1, 8, 8\)"
+    ):
+        getattr(ms, call)(*args)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "size", "view"), [(True, 8, None), (False, 8, None), (True, 4, lambda x: F.adaptive_avg_pool2d(x, 4))]
+)
+def test_other_sizes_are_taken(digits, fixed, size, view):
+    found = sized(fixed, size, view=view)
+    stitched = ms.stitch(found, found, "conv", digits, family="identity", objective="match")
+    assert stitched.penalty == 0
+
+
+def test_a_module_that_refuses_the_size_itself_is_left_to_its_forward():
+    class Strict(Sized):
+        def forward(self, x):
+            assert x.shape[-1] == 4
+            return super().forward(x)
+
+    ms.Network(Strict(False).eval(), torch.zeros(2, 1, 4, 4), "strict").check_sample(torch.zeros(2, 1, 8, 8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["stitch", "compare", "matrix", "similarity"])
+def test_a_forgotten_view_is_told_in_both_sizes(digits, call):
+    one, two = sized(False, 8), sized(False, 4).named("small")
+    args = (one, two, "conv", digits) if call == "stitch" else (one, two, digits)
+    with pytest.raises(
+        NetworkError, match=r"'small' was traced with samples of \(1, 4, 4\), the data give \(1, 8, 8\): .*view="
+    ):
+        getattr(ms, call)(*args)
+
+
+RETURNS = {
+    "one sample lost": (lambda x: x[1:], r"The view of 'net' returned 1 samples for 2: expected one for each"),
+    "numpy": (lambda x: x.numpy(), r"The view of 'net' returned numpy.ndarray: expected a tensor of 2 samples"),
+    "one number": (lambda x: x.sum(), r"returned 1 samples for 2"),
+    "it fails": (
+        lambda x: x.image,
+        r"fails on a batch of the data \(AttributeError: .*a tensor \(2, 1, 8, 8\) of torch.float32; give",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RETURNS)
+def test_what_a_view_returns_is_looked_at(digits, case):
+    view, text = RETURNS[case]
+    found = sized(False, 8, view=view)
+    with pytest.raises(NetworkError, match=text):
+        ms.stitch(found, found, "conv", digits, objective="match")
+
+
+def test_a_view_that_loses_a_sample_later_is_refused_there(digits):
+    found = sized(False, 8, view=lambda x: x if len(x) <= 2 else x[1:])
+    with pytest.raises(NetworkError, match=r"returned \d+ samples for \d+"):
+        ms.stitch(found, found, "conv", digits, objective="match")

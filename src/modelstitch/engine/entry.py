@@ -22,10 +22,10 @@ from ..data.data import SPLITS, Data, Split
 from ..data.labels import IGNORED
 from ..data.readers.folder import Files
 from ..data.subsets import Images, Picked, Relabelled, Several, Tokens
-from ..errors import DataError, NetworkError
+from ..errors import DataError, NetworkError, StitchError, first_line
 from ..models.token_view import check_text
 from ..support import hashing
-from .senders import check_sizes
+from .senders import check_view, kind_of
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -74,7 +74,7 @@ def check_entry(networks: Sequence[Network], data: Data, *, second: Data | None 
                 if data.task.by_position:
                     _check_shift(next(data.batches(split, _VIEWED)), split, data.name)
             seen.labels = True
-        check_sizes(networks, data)
+        _check_sizes(networks, data)
         if any(
             network not in seen.networks for network in networks
         ):  # all of them: every network sees the same samples
@@ -203,6 +203,53 @@ def _check_view_of_one(network: Network, inputs: Any) -> None:
             f"expected each sample "
             "prepared by itself; take means and deviations from the training set, once, not from the batch."
         )
+
+
+def _check_sizes(networks: Sequence[Network], data: Data) -> None:
+    """Refuse a network that was traced at another size than it sees the data at.
+
+    What its layers' shapes decide, adapters and class noise above all, is worked out at the size of the trace.
+
+    Raises:
+        NetworkError: with both sizes, or with what is wrong with a view.
+    """
+    batch = next(iter(data.batches("val", 2)))
+    for network in networks:
+        try:
+            seen = network.view(batch.inputs)
+        except StitchError:
+            raise
+        except Exception as error:  # a view of the user's own may raise anything
+            raise NetworkError(
+                f"The view of {network.name!r} fails on a batch of the data ({type(error).__name__}: "
+                f"{first_line(error)}): expected a function of a batch, here {_held(batch.inputs)}; give a transform "
+                "of single images as it is, without a function around it."
+            ) from error
+        check_view(network, seen, len(batch))
+        network.check_sample(seen)
+        _check_size(network, seen)
+
+
+def _check_size(network: Network, seen: Any) -> None:
+    try:
+        found = network.data_input(seen)
+    except NetworkError:
+        return
+    wanted, shape = network.sample_shape, tuple(found.shape[1:])
+    comparable = found.is_floating_point() and len(shape) == len(wanted) > 1  # ids and vectors are told of by a forward
+    if not comparable or shape == wanted or (len(shape) > 2 and shape[0] != wanted[0]):
+        return
+    raise NetworkError(
+        f"The network {network.name!r} was traced with samples of {wanted}, the data give {shape}: expected one size, "
+        "at which layers can meet; give it a view= that resizes, such as Normalise(mean, std, size=...) (--mean and "
+        "--std on the command line), or an example of the data's size."
+    )
+
+
+def _held(inputs: Any) -> str:
+    if isinstance(inputs, Tensor):
+        return f"a tensor {tuple(inputs.shape)} of {inputs.dtype}"
+    return f"{kind_of(inputs)} of {', '.join(map(str, inputs))}" if isinstance(inputs, dict) else kind_of(inputs)
 
 
 def _check_shift(batch: Batch, split: str, name: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..data.batch import Batch, of_images
-from ..data.data import Data
 from ..errors import NetworkError, StitchError, first_line
 from ..network import OUTPUT, FromInput, Layer, Network
 from ..network.norms import Norm, own_statistics
@@ -203,36 +202,6 @@ def view_of(network: Network, batch: Batch, device: torch.device) -> Any:
     return to_device(seen, device)
 
 
-if TYPE_CHECKING:
-    from ..network import Network
-
-
-def check_sizes(networks: Iterable[Network], data: Data) -> None:
-    """Refuse a network that was traced at another size than it sees the data at.
-
-    What its layers' shapes decide, adapters and class noise above all, is worked out at the size of the trace.
-
-    Raises:
-        NetworkError: with both sizes, or with what is wrong with a view.
-    """
-    batch = next(iter(data.batches("val", 2)))
-    for network in networks:
-        try:
-            seen = network.view(batch.inputs)
-        except StitchError:
-            raise
-        except Exception as error:  # a view of the user's own may raise anything
-            line = (str(error).strip().splitlines() or [""])[0][:200]
-            raise NetworkError(
-                f"The view of {network.name!r} fails on a batch of the data ({type(error).__name__}: {line}): expected "
-                f"a function of a batch, here {_held(batch.inputs)}; give a transform of single images as it is, "
-                "without a function around it."
-            ) from error
-        check_view(network, seen, len(batch))
-        network.check_sample(seen)
-        _check_size(network, seen)
-
-
 def check_view(network: Network, seen: Any, n: int) -> None:
     """Refuse what a view made of ``n`` samples where it is no tensor, or holds another number of samples.
 
@@ -252,7 +221,7 @@ def check_view(network: Network, seen: Any, n: int) -> None:
         return
     if not isinstance(found, Tensor):
         raise NetworkError(
-            f"The view of {network.name!r} returned {_kind(found)}: expected a tensor of {n} samples; end it with "
+            f"The view of {network.name!r} returned {kind_of(found)}: expected a tensor of {n} samples; end it with "
             f"torch.as_tensor()."
         )
     if not found.ndim or len(found) != n:
@@ -262,27 +231,6 @@ def check_view(network: Network, seen: Any, n: int) -> None:
         )
 
 
-def _check_size(network: Network, seen: Any) -> None:
-    try:
-        found = network.data_input(seen)
-    except NetworkError:
-        return
-    wanted, shape = network.sample_shape, tuple(found.shape[1:])
-    comparable = found.is_floating_point() and len(shape) == len(wanted) > 1  # ids and vectors are told of by a forward
-    if not comparable or shape == wanted or (len(shape) > 2 and shape[0] != wanted[0]):
-        return
-    raise NetworkError(
-        f"The network {network.name!r} was traced with samples of {wanted}, the data give {shape}: expected one size, "
-        "at which layers can meet; give it a view= that resizes, such as Normalise(mean, std, size=...) (--mean and "
-        "--std on the command line), or an example of the data's size."
-    )
-
-
-def _held(inputs: Any) -> str:
-    if isinstance(inputs, Tensor):
-        return f"a tensor {tuple(inputs.shape)} of {inputs.dtype}"
-    return f"{_kind(inputs)} of {', '.join(map(str, inputs))}" if isinstance(inputs, dict) else _kind(inputs)
-
-
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """A value's class, as a sentence has it."""
     return f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, fx, nn
 
-from ..errors import NetworkError
+from ..errors import NetworkError, first_line
 from ..support.memory import out_of_memory
 from .layout.arrange import Arranged
 from .trace.clean import of_batch, sym_node
@@ -128,9 +128,8 @@ class FromInput(Segment):
             strange = self._strange(tensors)
             if strange is None or out_of_memory(error):
                 raise
-            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise NetworkError(
-                f"The network {self.name!r} {strange} ({why}); a view= that prepares samples may help."
+                f"The network {self.name!r} {strange} ({first_line(error)}); a view= that prepares samples may help."
             ) from error
 
     def _strange(self, tensors: list[Tensor]) -> str | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..data.batch import MASK
-from ..errors import StitchError, TraceError
+from ..errors import StitchError, TraceError, first_line
 from ..models.token_view import TokenView, resized
 from ..network import Network
 
@@ -68,7 +68,7 @@ def fitted(model: Stitching, networks: Sequence[Network | None], inputs: Any) ->
             continue
         return wider, _filled(inputs, ids, length, high), tokens
     raise StitchError(
-        f"{model.seam} takes no text of {tokens} tokens ({str(last).splitlines()[0][:160] if str(last) else last!r}): "
+        f"{model.seam} takes no text of {tokens} tokens ({first_line(last)}): "
         "expected no more than both networks have positions for; shorten it."
     ) from last
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import DataError, NetworkError
+from ..errors import DataError, NetworkError, first_line
 from ..support.user_code import used
 from .pixels import as_bytes, as_usual, coloured, each_image, in_threads, picture, stacked
 
@@ -63,8 +63,7 @@ class PerSample:
             except DataError:  # of the image itself
                 raise
             except Exception as error:  # whatever a transform raises on a form that it does not take
-                line = (str(error).strip().splitlines() or [""])[0][:120]
-                said.append(f"{name}: {type(error).__name__} {line}".rstrip())
+                said.append(f"{name}: {type(error).__name__} {first_line(error)}")
                 continue
             if isinstance(found, Tensor) and found.is_floating_point():
                 return form, found

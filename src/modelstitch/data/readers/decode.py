@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import DataError
+from ...errors import DataError, first_line
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -262,10 +262,9 @@ def _refuse(failed: list[tuple[int, Any]], total: int, name: Callable[[int], str
     unread = [(i, error) for i, error in failed if not isinstance(error, Refused)]
     if unread:
         i, error = unread[0]
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"{len(unread)} of {total} {broken}, the first is {name(i)} ({words}): repair or remove them; none is "
-            f"dropped silently."
+            f"{len(unread)} of {total} {broken}, the first is {name(i)} ({first_line(error)}): repair or "
+            "remove them; none is dropped silently."
         )
     if failed:
         i, error = failed[0]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...errors import StudyError
+from ...errors import StudyError, first_line
 from ...records.record import Record
 from ...support.optional import need
 from ...support.progress import Tell
@@ -110,10 +110,9 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
         _knock(wanted)
         ray.init(address=address, log_to_driver=False, logging_level="WARNING", include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).strip().splitlines() or ["no message"])[0]
         raise StudyError(
-            f"No Ray cluster can be used at {wanted or 'this machine'} ({reason.rstrip('.')}): expected the address of "
-            "one that runs, such as head:6379; where it asks for a token set RAY_AUTH_MODE=token, and without an "
+            f"No Ray cluster can be used at {wanted or 'this machine'} ({first_line(error).rstrip('.')}): expected the "
+            "address of one that runs, such as head:6379; where it asks for a token set RAY_AUTH_MODE=token, and without an "
             "address one is started here."
         ) from error
     try:
