@@ -112,8 +112,8 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise StudyError(
             f"No Ray cluster can be used at {wanted or 'this machine'} ({first_line(error).rstrip('.')}): expected the "
-            "address of one that runs, such as head:6379; where it asks for a token set RAY_AUTH_MODE=token, and without an "
-            "address one is started here."
+            "address of one that runs, such as head:6379; where it asks for a token set RAY_AUTH_MODE=token, and "
+            "without an address one is started here."
         ) from error
     try:
         yield
