@@ -11,8 +11,7 @@ from torch import nn
 
 import modelstitch as ms
 from modelstitch.records.answers import pack
-from modelstitch.records.parts import Metric
-from modelstitch.records.record import Record
+from modelstitch.records.record import Metric, Record
 from modelstitch.support.hashing import cell_hash
 from modelstitch.zoo.donors import DonorSpec, donor
 from modelstitch.zoo.train import Recipe

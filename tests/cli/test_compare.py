@@ -6,8 +6,7 @@ from safetensors.torch import save_file
 import modelstitch as ms
 from commands import run
 from modelstitch.cli.common import penalty_tables
-from modelstitch.records.parts import Metric
-from modelstitch.records.record import Record
+from modelstitch.records.record import Metric, Record
 from modelstitch.study.store import Store
 from modelstitch.zoo.nets import build
 

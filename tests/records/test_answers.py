@@ -23,8 +23,7 @@ from modelstitch.records.answers import (
     right,
     told_by_answers,
 )
-from modelstitch.records.parts import Metric
-from modelstitch.records.record import Record
+from modelstitch.records.record import Metric, Record
 from modelstitch.stats.examples import answers_of
 from modelstitch.support.hashing import cell_hash
 

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelstitch.errors import StitchError, StudyError
-from modelstitch.records.parts import End
-from modelstitch.records.record import Record
+from modelstitch.records.record import End, Record
 from modelstitch.report.front import Cost, front_of, way_of, with_front
 
 

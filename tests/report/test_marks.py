@@ -9,8 +9,7 @@ import pytest
 from synthetic import make_records
 
 import modelstitch as ms
-from modelstitch.records.parts import DonorFacts
-from modelstitch.records.record import as_records
+from modelstitch.records.record import DonorFacts, as_records
 from modelstitch.report.marks import mark, marked, with_weights
 from modelstitch.report.page import page
 

@@ -21,7 +21,7 @@ from ..data.tasks.classification import INSTEAD
 from ..data.tasks.next_token import NATS
 from ..errors import DataError, NonFiniteError, StitchError
 from ..network import Network
-from ..records.parts import DonorFacts
+from ..records.record import DonorFacts
 from ..stats.chance import as_poor, hardly_better, unlearned
 from ..support.progress import Tell, say
 from ..support.words import rough

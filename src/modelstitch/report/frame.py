@@ -11,8 +11,7 @@ import polars as pl
 
 from ..engine.controls import CONTROLS
 from ..records.answers import NATS, Answers
-from ..records.parts import Metric, Setting
-from ..records.record import Record, as_records
+from ..records.record import Metric, Record, Setting, as_records
 from ..stats.examples import answers_of, unpack
 from ..support.memory import uncollected
 from .sentences.units import UnitScale, scale_of

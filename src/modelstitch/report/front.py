@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from ..errors import StitchError, StudyError
-from ..records.parts import End, Metric
-from ..records.record import Record
+from ..records.record import End, Metric, Record
 from ..support.words import among
 from .figures.axes import Drawable, canvas, drawn
 from .figures.style import FAINT, number, short

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ..errors import StudyError
-from ..records.parts import Setting
-from ..records.record import Record, as_records
+from ..records.record import Record, Setting, as_records
 from ..study.spec import StudySpec
 from ..support.shown import visible, without_folders
 from . import tables

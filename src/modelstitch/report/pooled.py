@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ..errors import MeasureError
-from ..records.parts import Setting
-from ..records.record import Record, as_records
+from ..records.record import Record, Setting, as_records
 from ..stats.discoveries import controlled
 from ..stats.pooling import Pooled, normalised, p_of_none, pool
 

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from ..errors import StudyError
-from ..records.parts import Setting
-from ..records.record import Record
+from ..records.record import Record, Setting
 from ..stats.examples import unpack
 from . import samples, tables
 from .figures.samples import breaks_figure, classes_figure, difficulty_figure

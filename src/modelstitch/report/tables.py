@@ -9,8 +9,7 @@ from typing import Any
 import polars as pl
 
 from ..engine.controls import CONTROLS
-from ..records.parts import End
-from ..records.record import Record, as_records
+from ..records.record import End, Record, as_records
 from ..stats.pooling import Pooled
 from ..support.words import first_of, rough
 from .figures.heatmaps import matrix

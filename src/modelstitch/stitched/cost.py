@@ -13,8 +13,7 @@ from torch import nn
 
 from ..errors import StitchError, StudyError
 from ..network import Network
-from ..records.parts import End
-from ..records.record import Record
+from ..records.record import End, Record
 from ..report.front import Cost, Way, way_of
 from ..stitchers import Site
 from ..support.device import pick_device, to_device

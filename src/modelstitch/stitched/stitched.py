@@ -21,8 +21,7 @@ from ..network import FromInput, FromLayer, Network
 from ..network.fold import absorb_above, absorb_below
 from ..network.norms import put_statistics
 from ..notation import Seam
-from ..records.parts import Metric
-from ..records.record import Record
+from ..records.record import Metric, Record
 from ..report.sentences.units import shown
 from ..stitchers import Adapter, Affine, Site, Stitcher, adapter_between
 from ..support.ambient import in_settled

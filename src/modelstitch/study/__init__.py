@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 _PLACES = {
     "Event": "..support.progress",
-    "Metric": "..records.parts",
+    "Metric": "..records.record",
     "Record": "..records.record",
     "Store": ".store",
 }
@@ -17,8 +17,7 @@ _PLACES = {
 __all__ = ["Event", "Metric", "Record", "Store"]
 
 if TYPE_CHECKING:
-    from ..records.parts import Metric
-    from ..records.record import Record
+    from ..records.record import Metric, Record
     from ..support.progress import Event
     from .store import Store
 else:  # a type checker would take it for a promise that every name is there

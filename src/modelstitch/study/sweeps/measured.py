@@ -27,8 +27,7 @@ from ...engine.truth import Truth, TruthOfOne
 from ...errors import FitError, NonFiniteError
 from ...network import Network
 from ...records.answers import pack, pack_answers, pack_tokens
-from ...records.parts import DonorFacts, Metric
-from ...records.record import Record
+from ...records.record import DonorFacts, Metric, Record
 from ...support.resume import Pieces, Unfinished
 from ...support.version import provenance
 from ...support.words import counted
