@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from modelstitch.errors import NetworkError, StitchError
 from modelstitch.network import Network, fingerprint
-from modelstitch.network.network import apart, check_networks
+from modelstitch.network.network import apart, blueprint, check_networks
 from network.cases import CASES, chain, images, vectors
 from network.shapes import InPlace, Residual
 
@@ -198,3 +198,25 @@ def test_a_bare_module_is_no_network():
         NetworkError, match="The top must be a modelstitch Network, found Linear: make one with Network"
     ):
         check_networks(bottom=network(0), top=nn.Linear(2, 2))
+
+
+def drawn(width=3, rows=2, act=nn.ReLU, dtype=torch.float32, name="net"):
+    module = nn.Sequential(nn.Linear(width, 3), act()).eval().to(dtype)
+    return Network(module, torch.zeros(rows, width, dtype=dtype), name)
+
+
+@pytest.mark.parametrize(
+    ("changed", "alike"),
+    [
+        ({}, True),
+        ({"name": "other"}, True),
+        ({"width": 4}, False),
+        ({"act": nn.Tanh}, False),
+        ({"dtype": torch.float64}, False),
+        ({"rows": 3}, False),
+    ],
+)
+def test_a_blueprint_is_what_is_computed_and_its_shapes(changed, alike):
+    one, other = drawn(), drawn(**changed)
+    assert one.fingerprint() != other.fingerprint()
+    assert (blueprint(one) == blueprint(other)) is alike

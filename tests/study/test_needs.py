@@ -10,6 +10,7 @@ from modelstitch import Network, compare
 from modelstitch.api import plan_compare
 from modelstitch.engine.fit.options import FitSpec
 from modelstitch.errors import StitchError, StudyError
+from modelstitch.study import needs
 from modelstitch.study.needs import Needs, forward_seconds, product_seconds, through_tail
 from modelstitch.support.footprint import Footprint
 from modelstitch.zoo.nets import build
@@ -51,6 +52,13 @@ def test_memory_is_told_as_it_is_taken(digits, objective):
         compare(*pair, digits, **asked)
     assert needs.way > 0
     assert 0.9 < held.most / (needs.memory + needs.way) < 1.1
+
+
+def test_a_way_is_looked_at_once_for_networks_of_one_blueprint(pair, digits, monkeypatch):
+    asked, way_bytes = [], needs.way_bytes
+    monkeypatch.setattr(needs, "way_bytes", lambda *of, **more: asked.append(of) or way_bytes(*of, **more))
+    assert plan_compare(*pair, digits, **{**OPTIONS, "controls": ("self", "random")}).way > 0
+    assert len(asked) == 1  # both ways, and their controls
 
 
 def test_memory_of_a_way_is_not_told_where_nothing_is_timed(pair, digits):

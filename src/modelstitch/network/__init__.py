@@ -2,7 +2,7 @@
 
 from .layers import Layer, positions_of
 from .layout.arrange import CHANNEL_AXIS
-from .network import OUTPUT, Network, apart, check_networks
+from .network import OUTPUT, Network, apart, blueprint, check_networks
 from .segment import FromInput, FromLayer, Segment
 from .trace.digest import fingerprint
 
@@ -15,6 +15,7 @@ __all__ = [
     "Network",
     "Segment",
     "apart",
+    "blueprint",
     "check_networks",
     "fingerprint",
     "positions_of",

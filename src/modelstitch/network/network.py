@@ -694,6 +694,15 @@ def alike(one: Network, other: Network) -> bool:
     return sight and one.fingerprint() == other.fingerprint()
 
 
+def blueprint(network: Network) -> str:
+    """Hash what a network computes and the shapes that it computes with, whatever numbers its weights hold."""
+    weights = (*network.module.named_parameters(), *network.module.named_buffers())
+    kinds = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in weights]
+    leaves = network._trace.form.flatten((network.example[0],), {})
+    given = [(tuple(leaf.shape), leaf.dtype) for leaf in leaves]
+    return hashing.of(repr((network._computed, kinds, given)), digits=16)
+
+
 def check_networks(**sides: Any) -> None:
     """Refuse what is no Network, a bare module above all.
 

@@ -21,7 +21,7 @@ from ..engine.fit.memory import activation_bytes, way_bytes
 from ..engine.fit.options import SOLVED, FitSpec
 from ..engine.senders import NetworkSender, open_quick
 from ..moments.moments import Moments
-from ..network import Layer, Network
+from ..network import Layer, Network, blueprint
 from ..stitchers import family_of
 from ..support.memory import readable
 from ..support.words import counted, duration
@@ -298,7 +298,8 @@ class _Clock:
         self._bench, self._timed = bench, timed
         self._forwards: dict[str, float] = {}
         self._products: dict[tuple[int, int, int], float] = {}
-        self._ways: dict[Any, int] = {}
+        self._ways: dict[Any, int] = {}  # of networks that differ in their weights alone it is one
+        self._blueprints: dict[str, str] = {}
 
     def forward(self, name: str) -> float:
         """Of the whole network."""
@@ -325,7 +326,7 @@ class _Clock:
         bench = self._bench
         seams = tuple((c.config["bottom"]["layer"], c.config["top"]["layer"]) for c in cells)
         stepped = [seam for seam, cell in zip(seams, cells) if _stages(cell)]
-        key = sender.name, top.name, seams, len(stepped)
+        key = self._blueprint(sender), self._blueprint(top), seams, len(stepped)
         if key not in self._ways:
             val, spare = bench.data.size("val"), max(0, bench.memory - held)
             counted = sum(
@@ -334,6 +335,11 @@ class _Clock:
             most = way_bytes(seams, sender, top, bench.spec, val=val, spare=spare, steps=bool(stepped))
             self._ways[key] = max(0, (most or 0) - counted)
         return self._ways[key]
+
+    def _blueprint(self, network: Network) -> str:
+        if network.name not in self._blueprints:
+            self._blueprints[network.name] = blueprint(network)
+        return self._blueprints[network.name]
 
 
 WARM, TIMED = 1, 2  # batches: to warm up, and measured
