@@ -64,6 +64,7 @@ def test_a_folder_is_named_by_what_decides_the_numbers(pair, digits):
         "controls",
         "seeds",
         "normalisation",
+        "starts",
         "fit",
     }
     assert plain["pairs"] == [["zero", "one"], ["one", "zero"]]
