@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from modelstitch.errors import InexactCutError
+from modelstitch.errors import InexactCutError, NetworkError
 from modelstitch.network import Network
 from network.cases import CASES, Case
 
@@ -183,3 +183,41 @@ def test_any_batch_size(name: str, batch: int) -> None:
     assert same(net(inputs), expected)
     for cut in net.cuts:
         assert same(net.top(cut)(net.bottom(cut)(inputs), inputs), expected), cut
+
+
+class Averaged(nn.Module):
+    """A sum over positions, by their number: a number of the graph, which another length does not change."""
+
+    def __init__(self, image: bool, right: bool) -> None:
+        super().__init__()
+        self.below = nn.Conv2d(1, 4, 1) if image else nn.Embedding(5, 4)
+        self.image, self.right = image, right
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.below(x)
+        axes = (2, 3) if self.image else (1,)
+        return h.mean(axes) if self.right else h.sum(axes) / x[0].numel()
+
+
+@pytest.mark.parametrize("image", [True, False])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_samples_of_another_size_are_held_against_the_module_before_they_are_believed(
+    image: bool, wrapped: bool
+) -> None:
+    def samples(size: int) -> Any:
+        made = torch.rand(3, 1, size, size) if image else torch.arange(3 * size).reshape(3, size) % 5
+        return {"x": made} if wrapped else made
+
+    right, wrong = (Network(Averaged(image, good).eval(), samples(6), "net") for good in (True, False))
+    other = samples(4)
+    for part in (right.bottom("below"), right.taps(["below"]), right.full()):
+        with pytest.raises(NetworkError, match=r"nobody has tried .*: try it with network.check_sample\(inputs\)"):
+            part(other)
+    module = right.module(**other) if wrapped else right.module(other)
+    assert torch.equal(right(other), module)  # tried here
+    assert torch.equal(right.full()(other), module)  # so that it is known from now on
+    for ask in (wrong, wrong.check_sample):
+        with pytest.raises(NetworkError, match=r"something else than its module on those of .*4,?\)"):
+            ask(other)
+    with pytest.raises(NetworkError, match="nobody has tried"):
+        wrong.full()(other)

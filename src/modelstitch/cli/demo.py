@@ -24,6 +24,7 @@ def demo(dry_run: bool, seed: int, device: str, out: Path) -> None:
     from ..zoo.demo import FIT, PAIRS, make_donors, training_ahead, untrained
 
     asked = {**FIT, "pairs": PAIRS, "controls": [name for name, control in CONTROLS.items() if control.demo]}
+    asked["starts"] = 1  # of class-noise: all is to be done in a minute
     if dry_run:
         data, networks = untrained(seed)
         needs = plan_compare(networks, data=data, seeds=(seed,), device=device, **asked)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from ..errors import InexactCutError, NetworkError, StitchError, UnknownLayerError
 from ..notation import Seam, matched
@@ -22,7 +23,7 @@ from ..support.words import hint, some
 from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import HEAD, Layer, list_layers, matching, row_of, said_of
-from .segment import CutPoint, Edit, FromInput, FromLayer
+from .segment import CutPoint, Edit, FromInput, FromLayer, shapes_of
 from .trace.digest import fingerprint, graph_digest, origin_of
 from .trace.form import InputForm
 from .trace.owner import owners_kept
@@ -399,6 +400,8 @@ class Network:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """The chosen output of the whole network, computed on the trace."""
+        if not self._full.knows(shapes_of(self._trace.form.flatten(args, kwargs))):
+            self.check_sample(args[0] if len(args) == 1 and not kwargs else kwargs or args)
         result: Tensor = self._full(*args, **kwargs)
         return result
 
@@ -471,24 +474,30 @@ class Network:
         Examples:
             >>> net.check_sample(torch.ones(3, 4))
         """
-        example = self._example
-        if not (isinstance(example, Tensor) and isinstance(inputs, Tensor)) or inputs.shape[1:] == example.shape[1:]:
-            return
-        held = next(self.module.parameters(), example)
         try:
-            same = agrees(
-                self.full(), self.module, self._trace.form, inputs.to(held.device), self._options[1], self.name
-            )
+            leaves = self._trace.form.flatten((inputs,), {})
+        except NetworkError:  # a forward says more
+            return
+        shapes = shapes_of(leaves)
+        if self._full.knows(shapes):
+            return
+        trial, held = self.full(), next(self.module.parameters(), leaves[0])
+        trial.proved = {shapes}
+        moved = pytree.tree_map_only(Tensor, lambda leaf: leaf.to(held.device), inputs)
+        try:
+            same = agrees(trial, self.module, self._trace.form, moved, self._options[1], self.name)
         except NetworkError:
             raise
         except Exception:  # a module may refuse them in its own way, with an assertion; a forward says more
             return
         if not same:
+            data = self._trace.form.data_position
             raise NetworkError(
-                f"The network {self.name!r} was traced with samples of {tuple(example.shape[1:])} and computes "
-                f"something else than its module on those of {tuple(inputs.shape[1:])}: its forward reads a size as a "
+                f"The network {self.name!r} was traced with samples of {self.sample_shape} and computes "
+                f"something else than its module on those of {shapes[data]}: its forward reads a size as a "
                 "number; give Network() an example of the data's size, or a view= that resizes."
             )
+        self._trace.proved.add(shapes)
 
     def repeated(self, inputs: Any, times: int) -> Any:
         """Repeat a batch behind itself.

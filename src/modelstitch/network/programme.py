@@ -136,7 +136,7 @@ def part_of(values: Any, tensors: Mapping[str, Tensor]) -> FromInput | FromLayer
         if "made_for" not in values:
             return FromLayer.held(body, form, reads)
         made_for = [(tuple(map(int, shape)), _word(torch.dtype, name)) for shape, name in values["made_for"]]
-        return FromInput.held(body, form, reads, name=str(values["name"]), made_for=made_for)
+        return FromInput.held(body, form, reads, name=str(values["name"]), made_for=made_for, proved=set())
     except ForeignError:
         raise
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, SyntaxError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -15,7 +15,7 @@ from ..support.memory import out_of_memory
 from .layout.arrange import Arranged
 from .trace.clean import of_batch, sym_node
 from .trace.form import InputForm
-from .trace.trace import Trace
+from .trace.trace import SampleShapes, Trace
 
 _INPUT = "input_"
 Sample = tuple[tuple[int, ...], torch.dtype]  # shape and type
@@ -114,6 +114,7 @@ class FromInput(Segment):
         self.name = name
         values = [node.meta["val"] for node in trace.inputs]
         self.made_for: list[Sample] = [(tuple(map(int, value.shape[1:])), value.dtype) for value in values]
+        self.proved = trace.proved
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call it as the network is called, or with one argument in the form of the example.
@@ -123,14 +124,24 @@ class FromInput(Segment):
         """
         tensors = self.form.flatten(args, kwargs)
         try:
-            return self._run([], tensors)
+            result = self._run([], tensors)
         except (RuntimeError, IndexError) as error:
             strange = self._strange(tensors)
             if strange is None or out_of_memory(error):
                 raise
             raise NetworkError(
-                f"The network {self.name!r} {strange} ({first_line(error)}); a view= that prepares samples may help."
+                f"The network {self.name!r} {strange} ({first_line(error)}); {_way_out(tensors)}."
             ) from error
+        if not self.knows(shapes_of(tensors)):
+            raise NetworkError(
+                f"The network {self.name!r} {self._strange(tensors)}, and nobody has tried whether it computes there "
+                f"what its module does: try it with network.check_sample(inputs), or {_way_out(tensors)}."
+            )
+        return result
+
+    def knows(self, shapes: SampleShapes) -> bool:
+        """Whether it is known to compute, on samples of these shapes, what the module does."""
+        return shapes == tuple(shape for shape, _ in self.made_for) or shapes in self.proved
 
     def _strange(self, tensors: list[Tensor]) -> str | None:
         """The first input that is unlike the one the network was traced with, in words; another size may be fine.
@@ -149,6 +160,18 @@ class FromInput(Segment):
                     f"traced with, found {_words(found, tensor.dtype)}"
                 )
         return None
+
+
+def shapes_of(tensors: Iterable[Tensor]) -> SampleShapes:
+    """The shape of one sample in each of a call's tensors."""
+    return tuple(tuple(tensor.shape[1:]) for tensor in tensors)
+
+
+def _way_out(tensors: list[Tensor]) -> str:
+    """What to try with samples of another size: of texts, ids alone, no view makes another length."""
+    if all(tensor.ndim == 2 and not tensor.is_floating_point() for tensor in tensors):
+        return "give Network() an example of that length (size= of a name), or the data the example's"
+    return "a view= that prepares samples may help"
 
 
 def _words(shape: tuple[int, ...], dtype: torch.dtype) -> str:

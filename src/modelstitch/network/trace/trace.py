@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +32,9 @@ from .owner import Key, global_hooks_out
 from .twin import Scripted, kind_of, make_twin, rng_kept
 
 _MODULE, _ASKED = "transformers.masking_utils", "is_torchdynamo_exporting"
+
+
+SampleShapes = tuple[tuple[int, ...], ...]  # of one sample in each tensor that a network is given
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Trace:
     output_name: str
     submodules: dict[str, nn.Module]
     sizes: tuple[int, int | None] = (2, None)  # the batch sizes, from and to, that took the example's way in forward
+    proved: set[SampleShapes] = field(default_factory=set)  # other than the example's, at which it is the module
 
     @property
     def data(self) -> fx.Node:
