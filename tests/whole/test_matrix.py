@@ -64,7 +64,7 @@ def world():
         ms.Network(convolutional(1, 10), example, "b"),
         ms.Network(Mixer(), example, "mixer"),
     ]
-    return *networks, ms.load_data("digits", limit=400)
+    return *networks, ms.load_data("digits", limit=400).shorter(test=150)
 
 
 def same(entry, stitched):

@@ -218,7 +218,7 @@ def _of(donor: Network | Answer, device: torch.device) -> _Opener:
             return lambda batch: {OUTPUT: donor(batch)}
         if layers:
             return NetworkSender(donor).open(layers, device, output=output)
-        full = donor.full().to(device)
+        full = donor.whole(device)
         return lambda batch: {OUTPUT: full(view_of(donor, batch, device))}
 
     return opened
@@ -447,7 +447,7 @@ def _width(network: Network) -> int:
 
 def constant_answer(network: Network, sweep: Sweep) -> Tensor:
     """The mean of what a network answers to validation samples, (...): one answer for all."""
-    full, total, n = network.full().to(sweep.device), torch.zeros(()), 0
+    full, total, n = network.whole(sweep.device), torch.zeros(()), 0
     with torch.no_grad():
         for batch in sweep.data.few("val", CONSTANT, sweep.spec.batch_size):
             output = full(view_of(network, batch, sweep.device)).double().cpu()

@@ -137,7 +137,7 @@ def open_whole(sender: Sender, device: torch.device) -> Callable[[Batch], Tensor
             f"the {sender.name} controls; leave them out, for example with controls=('self', 'random')."
         )
     network = sender.network
-    return _through(network.full().to(device), network, device)
+    return _through(network.whole(device), network, device)
 
 
 def _through(part: Callable[[Any], Any], network: Network, device: torch.device) -> Callable[[Batch], Any]:

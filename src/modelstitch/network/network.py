@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -398,6 +399,22 @@ class Network:
         """
         return FromInput(self._trace, self.name, {OUTPUT: self._end}, single=True)
 
+    def whole(self, device: torch.device) -> FromInput:
+        """Give the whole traced network on a device, to run and not to change.
+
+        Args:
+            device: where it runs.
+
+        Returns:
+            A module of the network's inputs; where the weights lie on the device already it is the same at every call.
+
+        Examples:
+            >>> net.whole(torch.device("cpu")) is net.whole(torch.device("cpu"))
+            True
+        """
+        held = next(itertools.chain(self._full.parameters(), self._full.buffers()), None)
+        return self._full if held is not None and held.device == device else self.full().to(device)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """The chosen output of the whole network, computed on the trace."""
         if not self._full.knows(shapes_of(self._trace.form.flatten(args, kwargs))):
@@ -552,7 +569,7 @@ class Network:
         n = len(data) // 2
         if not n:
             return False
-        full = self.full().to(data.device)
+        full = self.whole(data.device)
         with torch.no_grad():
             whole, half = full(inputs), full(self._rebatched(inputs, lambda leaf: leaf[:n]))
         return bool((whole[:n] - half).abs().max() > 0.01 * half.abs().max())

@@ -216,7 +216,7 @@ def _donor(model: Model, job: Job) -> Record:
     metrics, own = [], model.file in job.workshop.given
     if network.output_shape[-1] == job.data.n_classes:
         data = job.workshop.data if own else job.data  # of a network that is given the whole split tells most
-        error = error_rate(network.full().to(job.device), data, "test", device=job.device, view=network.view)
+        error = error_rate(network.whole(job.device), data, "test", device=job.device, view=network.view)
         metrics = [Metric("error", error, unit="percent")]
         wanted = job.workshop.errors.get(model.file, error) if not model.change else error
         if abs(wanted - error) > NEAR:

@@ -115,7 +115,7 @@ class Retrieval(Task):
     def _embedded(self, top: Network, data: HasSplits, device: torch.device) -> Retrieval:
         """The task with the gallery as a top itself embeds it."""
         self.fits(top.name, top.output_shape, torch.zeros(1))
-        whole, found, ids = top.full().to(device), [], []
+        whole, found, ids = top.whole(device), [], []
         with torch.no_grad():
             for inputs, labels in self._batches(data):
                 found.append(whole(to_device(top.view(inputs), device)).float().cpu())
