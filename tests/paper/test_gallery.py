@@ -109,6 +109,8 @@ SAID = [
     ("small/5", "- one measurement: **holds in part**. CKA with a random network below"),
     ("small/5", "- honest protocol: **holds**. It rises"),
     ("full/5", "\n- paper protocol: not run.\n"),
+    ("full/5", "| network | architecture | parameters | test error, % | fingerprint |"),
+    ("own/5", "| network | architecture | parameters | test error, % | sha256 |"),
     (
         "small/README",
         "CKA calls the two less alike than two seeds. | **holds in part** (one measurement) | (the same) |",

@@ -351,16 +351,17 @@ def _cell(cell: dict[str, Any] | None) -> str:
 
 
 def _networks(records: Sequence[Record]) -> list[str]:
-    rows = []
+    rows, files = [], False
     for name, record in Curves(records, "").donors().items():
         found = {m.name: m.known for m in record.metrics}
         error = number(found["error"], 1) if "error" in found else "other task"
         given = record.provenance.get("weights", "")
         if given.startswith("random"):  # what a given network was drawn anew as
             continue
-        digest = [given.rpartition("sha256 ")[2].partition(",")[0]] if given else []
-        rows.append([name, f"`{record.provenance['net']}`", f"{found['parameters']:,.0f}", error, *digest])
-    head = ["network", "architecture", "parameters", "test error, %", *["sha256"] * (len(rows[0]) > 4)]
+        files |= bool(given)
+        digest = given.rpartition("sha256 ")[2].partition(",")[0] if given else record.bottom.fingerprint
+        rows.append([name, f"`{record.provenance['net']}`", f"{found['parameters']:,.0f}", error, digest or "-"])
+    head = ["network", "architecture", "parameters", "test error, %", "sha256" if files else "fingerprint"]
     return ["## The networks", "", *table_lines(head, rows), ""]
 
 
