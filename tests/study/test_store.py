@@ -18,9 +18,10 @@ import pytest
 from modelstitch.errors import RecordError, StudyError
 from modelstitch.records.parquet import records_from_parquet, records_to_parquet
 from modelstitch.records.record import Record, equal_results
-from modelstitch.study import store as store_module
+from modelstitch.study import identity
+from modelstitch.study.identity import Identity, name_of
 from modelstitch.study.spec import parse_spec
-from modelstitch.study.store import Holdings, Store, _name_of, present, working
+from modelstitch.study.store import Holdings, Store, present, working
 from modelstitch.support.files import SetAside, clean, create
 from modelstitch.support.hashing import canonical_json, cell_hash
 from others import Other, soon
@@ -376,7 +377,7 @@ def test_a_plan_may_come_part_by_part(tmp_path):
         store.write(record)
     store.for_part("one").plan(cells[:2])
     assert Store(tmp_path).look().stale == []  # what was there before any plan belongs to the study
-    (tmp_path / "planned" / f"{_name_of('')}.json").unlink()
+    (tmp_path / "planned" / f"{name_of('')}.json").unlink()
     (tmp_path / "planned" / ".nfs0001").touch()
     store.for_part("two").plan(cells[1:3])
     held = Store(tmp_path).look()
@@ -470,15 +471,10 @@ def test_a_study_json_of_another_program_stays(tmp_path):
 
 
 def test_of_two_studies_at_once_one_is_refused(tmp_path):
-    one = Store(tmp_path, SPEC)
-    other = Store.__new__(Store)
-    other.__dict__ |= {
-        **one.__dict__,
-        "spec": {**SPEC, "seeds": [1]},
-        "_seen": None,
-    }  # it looked before the first one wrote
+    other = Identity(tmp_path, {**SPEC, "seeds": [1]})  # it looked before the first one wrote
+    Store(tmp_path, SPEC)
     with pytest.raises(StudyError, match=r"another study: expected seeds = \[0\]"):
-        other._claim()
+        other.claim()
 
 
 def test_a_file_is_created_once_by_all_that_try(tmp_path):
@@ -525,14 +521,14 @@ def test_a_cell_written_anew_while_its_file_was_set_aside_stays(tmp_path, monkey
     store = Store(tmp_path, SPEC)
     store.write(make_record())
     path = tmp_path / "cells" / f"{make_record()['cell']}.json"
-    good, real = path.read_bytes(), store_module.set_aside
+    good, real = path.read_bytes(), identity.set_aside
     path.write_bytes(b"{")
 
     def late(where, why):
         where.write_bytes(good)  # another run has been here just before
         return real(where, why)
 
-    monkeypatch.setattr(store_module, "set_aside", late)
+    monkeypatch.setattr(identity, "set_aside", late)
     with pytest.warns(SetAside):
         assert store.kept(make_record()["cell"]) == make_record()
     assert [p.name for p in (tmp_path / "cells").iterdir()] == [path.name]

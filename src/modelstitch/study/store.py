@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,21 +30,18 @@ from ..support.files import (
     is_left_behind,
     make_folder,
     probe,
-    set_aside,
     temporary,
     write_atomic,
 )
-from ..support.hashing import canonical_json, of_json
 from ..support.kinds import kinds
 from ..support.memory import uncollected
-from .identity import identity_of, read_sealed, refuse_another, with_seal
+from .identity import NAME, Identity, put_aside
 
 if TYPE_CHECKING:
     from .spec import StudySpec
 
 
 _AGAIN = "the next run sets it aside and runs the cell again"
-_NAME = re.compile(r"[0-9a-f]{16}")
 
 T = TypeVar("T")
 
@@ -104,7 +100,6 @@ class Store:
 
     Attributes:
         path: the folder.
-        spec: the spec as plain JSON values, as saved in ``study.json``.
         part: of the study that is asked for; empty for all of it.
 
     Raises:
@@ -123,25 +118,21 @@ class Store:
         self.path = as_path(path, "study")
         self._cells = self.path / "cells"
         self.part = ""
-        self._creator = False
         self._mine: Path | None = None  # the file that says that this process is at work
-        self._seen: bytes | None = None  # study.json as it was last found to be ours
+        self._identity = Identity(self.path, spec)
         if spec is None:
-            saved = self._saved()
-            if saved is None:
-                raise StudyError(
-                    f"{self.path} is not a study: expected a folder with study.json, found none; "
-                    "check the path, or run a study into it first."
-                )
-            self.spec: dict[str, Any] = saved
             return
-        self.spec = identity_of(spec)
-        self._refuse_others()
+        self._identity.refuse_others(cells=bool(self._files()))
         for folder in (self.path, self._cells):
             probe(folder)
         for folder in (self.path, self._cells, *(self.path / name for name in ("unfinished", "running", "planned"))):
             clean(folder)
-        self._claim()
+        self._identity.claim()
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The spec as plain JSON values, as saved in ``study.json``."""
+        return self._identity.spec
 
     @classmethod
     def beheld(cls, path: str | Path, spec: StudySpec | Mapping[str, Any]) -> Store | None:
@@ -163,13 +154,12 @@ class Store:
         """
         found = cls.__new__(cls)
         found.path, found._cells = Path(path), Path(path) / "cells"
-        found._creator, found._mine, found._seen, found.part = False, None, None, ""
-        found.spec = identity_of(spec)
+        found._mine, found.part = None, ""
+        found._identity = Identity(found.path, spec)
         with contextlib.suppress(RecordError):  # a run sets it aside
-            saved = found._saved()
-            if saved is None and not found._files():
+            if found._identity.saved() is None and not found._files():
                 return None
-            found._refuse_others()
+            found._identity.refuse_others(cells=bool(found._files()))
         return found
 
     def believed(self, cells: Iterable[str]) -> set[str]:
@@ -215,11 +205,8 @@ class Store:
         except BaseException:
             donors = self.path / "donors"
             begun = (self.path / "unfinished").is_dir() or (donors.is_dir() and any(donors.iterdir()))
-            if self._creator and not begun and not self._files() and not present(self.path / "running"):
-                for path in (self.path / "study.json", *self._plans()):
-                    path.unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
-                    (self.path / "planned").rmdir()
+            if not begun and not self._files() and not present(self.path / "running"):
+                self._identity.take_back()
             raise
 
     def for_part(self, part: str) -> Store:
@@ -256,22 +243,9 @@ class Store:
             >>> store.missing() == len(r.records)
             True
         """
-        if not self.part:
-            self._plan(self.path / "planned.json", cells)
-            return
-        folder = self.path / "planned"
-        if not self._plans() and self._files():  # made before there were plans: they belong to the study, too
-            make_folder(folder)
-            self._plan(folder / f"{_name_of('')}.json", sorted(self._files()))
-        make_folder(folder)
-        self._plan(folder / f"{_name_of(self.part)}.json", cells)
-
-    def _plan(self, path: Path, cells: Sequence[str]) -> None:
-        text = canonical_json(with_seal({"cells": list(cells), "study": self._identity()})).encode()
-        with contextlib.suppress(OSError):
-            if path.read_bytes() == text:
-                return
-        write_atomic(path, text)
+        if self.part and not self._identity.plans() and self._files():
+            self._identity.plan(sorted(self._files()), "")  # made before there were plans: they belong to it, too
+        self._identity.plan(cells, self.part or None)
 
     def planned(self) -> list[str] | None:
         """Read which cells the study is to have.
@@ -287,39 +261,7 @@ class Store:
             >>> store.planned() is None
             True
         """
-        found = [cells for path in self._plans() if (cells := self._planned(path)) is not None]
-        return list(dict.fromkeys(cell for cells in found for cell in cells)) if found else None
-
-    def _plans(self) -> list[Path]:
-        """The files of the plan; names of any other form are of other programs."""
-        whole, folder = self.path / "planned.json", self.path / "planned"
-        parts = sorted(folder.iterdir()) if folder.is_dir() else []
-        return [
-            *([whole] if whole.exists() else []),
-            *(path for path in parts if path.suffix == ".json" and _NAME.fullmatch(path.stem)),
-        ]
-
-    def _planned(self, path: Path) -> list[str] | None:
-        """The cells of one file of the plan; None where it has just gone."""
-        try:
-            found = read_sealed(path)
-        except FileNotFoundError:
-            return None
-        cells = found.get("cells")
-        if not isinstance(cells, list) or not all(isinstance(c, str) and _NAME.fullmatch(c) for c in cells):
-            raise StudyError(
-                f"{path} cannot be read: expected a list of cells; run the study again, which writes it anew."
-            )
-        if found.get("study", self._identity()) != self._identity():  # plans of earlier versions name none
-            raise StudyError(
-                f"{path} is the plan of another study: expected that of study.json beside it; run the study again, "
-                f"which writes both."
-            )
-        return cells
-
-    def _identity(self) -> str:
-        """What the study is, as a hash: what is only told does not count."""
-        return of_json({key: value for key, value in self.spec.items() if key != "about"})
+        return self._identity.planned()
 
     def has(self, cell: str) -> bool:
         """Tell whether there is a file for a cell.
@@ -387,7 +329,7 @@ class Store:
         except FileNotFoundError:
             return None
         except RecordError as error:
-            aside = _put_aside(self._file(cell), str(error))
+            aside = put_aside(self._file(cell), str(error))
         if aside is not None:
             with contextlib.suppress(
                 OSError, RecordError
@@ -432,7 +374,7 @@ class Store:
             whole = Record.of(record)
         except RecordError as error:
             raise RecordError(f"The record cannot be kept: {error}.") from error
-        self._claim()
+        self._identity.claim()
         write_atomic(self._file(whole.cell), whole.to_json())
         if self._mine is not None:
             with contextlib.suppress(OSError):
@@ -602,56 +544,15 @@ class Store:
         if not self._cells.is_dir():
             return set()
         names = (p.name for p in self._cells.iterdir())
-        return {name[:-5] for name in names if name.endswith(".json") and _NAME.fullmatch(name[:-5])}
+        return {name[:-5] for name in names if name.endswith(".json") and NAME.fullmatch(name[:-5])}
 
     def _file(self, cell: str) -> Path:
         return Path(self._place(cell))
 
     def _place(self, cell: str) -> str:
-        if not _NAME.fullmatch(cell):
+        if not NAME.fullmatch(cell):
             raise StudyError(f"{cell!r} names no cell: expected 16 hex digits.")
         return f"{self._cells}/{cell}.json"
-
-    def _saved(self) -> dict[str, Any] | None:
-        """The spec in study.json; None where there is none."""
-        try:
-            return read_sealed(self.path / "study.json")
-        except FileNotFoundError:
-            return None
-
-    def _refuse_others(self) -> None:
-        """Refuse a folder that is not ours, before anything is made in it."""
-        try:
-            saved = self._saved()
-        except RecordError as error:
-            if not self._cells.is_dir():
-                raise  # this file is none of ours
-            _put_aside(self.path / "study.json", str(error))
-            return  # the cells are known by what they are, whatever the file said
-        if saved is not None:
-            refuse_another(saved, self.spec, self.path)
-        elif self._files():
-            raise StudyError(
-                f"{self.path} holds cells but no study.json: expected an empty folder or a study, "
-                "found records of unknown origin; choose another folder."
-            )
-
-    def _claim(self) -> None:
-        """See that study.json is ours: of two studies that come at once one makes it, and the other is refused."""
-        target = self.path / "study.json"
-        with contextlib.suppress(OSError):
-            if self._seen is not None and target.read_bytes() == self._seen:
-                return
-        text = (canonical_json(with_seal(self.spec), what="spec", indent=2) + "\n").encode()
-        if create(target, text):
-            self._creator, self._seen = True, text
-            return
-        saved = self._saved()
-        if saved is None:
-            self._claim()  # its creator has just taken it away
-            return
-        refuse_another(saved, self.spec, self.path)
-        self._seen = target.read_bytes()
 
     def _refuse_mixed(self, record: Record, known: dict[str, str]) -> None:
         for end in (record.bottom, record.top):
@@ -660,20 +561,6 @@ class Store:
                     f"{self.path} holds cells of two networks named {end.name!r} and no plan that says which belong to "
                     "the study: run it again, which writes its plan, or move the old cells away."
                 )
-
-
-def _name_of(part: str) -> str:
-    return of_json(part)[:16]
-
-
-def _put_aside(path: Path, why: str) -> Path | None:
-    """Set a file aside; None where another run has just done so."""
-    try:
-        return set_aside(path, f"{path} is not believed: {why}")
-    except StudyError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
 
 
 @contextmanager
