@@ -402,3 +402,11 @@ def test_a_view_that_loses_a_sample_later_is_refused_there(digits):
     found = sized(False, 8, view=lambda x: x if len(x) <= 2 else x[1:])
     with pytest.raises(NetworkError, match=r"returned \d+ samples for \d+"):
         ms.stitch(found, found, "conv", digits, objective="match")
+
+
+def test_a_network_without_numbers_is_refused():
+    with torch.device("meta"):
+        module = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    bare = ms.Network(module, X[:2].to("meta"), "bare")
+    with pytest.raises(NetworkError, match=r"^The network 'bare' was traced on the meta device, where nothing has a"):
+        check_entry([bare], others())

@@ -57,8 +57,9 @@ def check_entry(networks: Sequence[Network], data: Data, *, second: Data | None 
 
     Raises:
         DataError: where a split changes from read to read, tokens or tasks differ, or labels are the input ids.
-        NetworkError: where samples do not fit a network, or its view changes from call to call.
+        NetworkError: where a network has no numbers, samples do not fit it, or its view changes from call to call.
     """
+    _check_numbers(networks)
     check_text(networks, data, labels=labels)
     with _own_randomness():
         if data not in _SEEN:
@@ -81,6 +82,16 @@ def check_entry(networks: Sequence[Network], data: Data, *, second: Data | None 
             for network in networks:
                 _check_view(network, data)
                 seen.networks.add(network)
+
+
+def _check_numbers(networks: Sequence[Network]) -> None:
+    for network in networks:
+        if not network.was_run:
+            raise NetworkError(
+                f"The network {network.name!r} was traced on the meta device, where nothing has a number: expected "
+                "weights; load them into its module (to_empty(device='cpu'), load_state_dict), and make a Network of "
+                "that and of an example with numbers."
+            )
 
 
 def _check_reads(data: Data, split: Split) -> None:
