@@ -5,7 +5,7 @@ import json
 import pytest
 
 from modelstitch.errors import RecordError, StudyError
-from modelstitch.study.identity import Identity, identity_of, read_sealed, refuse_another, with_seal
+from modelstitch.study.identity import FolderIdentity, identity_of, read_sealed, refuse_another, with_seal
 
 
 def test_what_is_sealed_is_read_without_its_seal(tmp_path):
@@ -40,26 +40,26 @@ def test_a_mapping_is_its_own_identity():
 
 
 def test_of_two_studies_one_has_the_folder_and_gives_it_back(tmp_path):
-    one, same, other = (Identity(tmp_path, {"name": name}) for name in ("a", "a", "b"))
+    one, same, other = (FolderIdentity(tmp_path, {"name": name}) for name in ("a", "a", "b"))
     one.claim()
     same.claim()
     with pytest.raises(StudyError, match='was made by another study: expected name = "a", found name = "b"'):
         other.claim()
-    assert Identity(tmp_path).spec == {"name": "a"}
+    assert FolderIdentity(tmp_path).spec == {"name": "a"}
     same.take_back()
     assert same.saved() == {"name": "a"}  # another process made the file
     one.take_back()
     assert one.saved() is None
     with pytest.raises(StudyError, match="is not a study: expected a folder"):
-        Identity(tmp_path)
+        FolderIdentity(tmp_path)
 
 
 def test_a_plan_is_of_one_study_whole_or_in_parts(tmp_path):
-    one, cells = Identity(tmp_path, {"name": "a", "about": "anything"}), ["0" * 16, "1" * 16]
+    one, cells = FolderIdentity(tmp_path, {"name": "a", "about": "anything"}), ["0" * 16, "1" * 16]
     assert one.planned() is None
     one.plan(cells[:1], "first")
     one.plan(cells, "second")
     assert sorted(one.planned()) == cells
-    assert Identity(tmp_path, {"name": "a"}).planned() == one.planned()
+    assert FolderIdentity(tmp_path, {"name": "a"}).planned() == one.planned()
     with pytest.raises(StudyError, match="is the plan of another study"):
-        Identity(tmp_path, {"name": "b"}).planned()
+        FolderIdentity(tmp_path, {"name": "b"}).planned()

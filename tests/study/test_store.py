@@ -19,7 +19,7 @@ from modelstitch.errors import RecordError, StudyError
 from modelstitch.records.parquet import records_from_parquet, records_to_parquet
 from modelstitch.records.record import Record, equal_results
 from modelstitch.study import identity
-from modelstitch.study.identity import Identity, name_of
+from modelstitch.study.identity import FolderIdentity, name_of
 from modelstitch.study.spec import parse_spec
 from modelstitch.study.store import Holdings, Store, present, working
 from modelstitch.support.files import SetAside, clean, create
@@ -471,7 +471,7 @@ def test_a_study_json_of_another_program_stays(tmp_path):
 
 
 def test_of_two_studies_at_once_one_is_refused(tmp_path):
-    other = Identity(tmp_path, {**SPEC, "seeds": [1]})  # it looked before the first one wrote
+    other = FolderIdentity(tmp_path, {**SPEC, "seeds": [1]})  # it looked before the first one wrote
     Store(tmp_path, SPEC)
     with pytest.raises(StudyError, match=r"another study: expected seeds = \[0\]"):
         other.claim()

@@ -86,7 +86,7 @@ def _named(value: str, name: str | None) -> str:
     return f"{name} ({value})" if name else value
 
 
-class Identity:
+class FolderIdentity:
     """What the folder of a study says of itself.
 
     Args:

@@ -35,7 +35,7 @@ from ..support.files import (
 )
 from ..support.kinds import kinds
 from ..support.memory import uncollected
-from .identity import NAME, Identity, put_aside
+from .identity import NAME, FolderIdentity, put_aside
 
 if TYPE_CHECKING:
     from .spec import StudySpec
@@ -119,7 +119,7 @@ class Store:
         self._cells = self.path / "cells"
         self.part = ""
         self._mine: Path | None = None  # the file that says that this process is at work
-        self._identity = Identity(self.path, spec)
+        self._identity = FolderIdentity(self.path, spec)
         if spec is None:
             return
         self._identity.refuse_others(cells=bool(self._files()))
@@ -155,7 +155,7 @@ class Store:
         found = cls.__new__(cls)
         found.path, found._cells = Path(path), Path(path) / "cells"
         found._mine, found.part = None, ""
-        found._identity = Identity(found.path, spec)
+        found._identity = FolderIdentity(found.path, spec)
         with contextlib.suppress(RecordError):  # a run sets it aside
             if found._identity.saved() is None and not found._files():
                 return None
