@@ -108,7 +108,7 @@ def test_what_a_kind_of_work_takes_is_said_before_it(kind):
     foretold = importlib.import_module("foretold")
     asked = {"layers": "all", "objective": "match", "controls": (), "both": False}
     made = {
-        "compared": lambda: foretold.compared(2, 1),
+        "compared": lambda: foretold.compared(2, 1, layers="block2", controls=()),
         "matrix": lambda: foretold.compared(2, 0, **asked),
         "alike": lambda: foretold.alike(2),
         "trained": lambda: foretold.trained(2),
