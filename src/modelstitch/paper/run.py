@@ -126,7 +126,9 @@ def _held(one: Asked, job: Job) -> list[Record]:
     if needs.forwards and not one.what.pairs:  # all pairs are in one question where they are named
         return []
     found = [record for cell in needs.held if (record := job.store.kept(cell)) is not None]
-    return sorted(found, key=lambda r: (r.control, r.bottom.name, r.top.name, r.top.depth or 0.0, r.cell))
+    return sorted(
+        found, key=lambda r: (r.control, r.bottom.name, r.top.name, r.top.depth or 0.0, r.family or "", r.cell)
+    )
 
 
 def _pairs(line: Line, figure: Figure, scale: Scale) -> int:
