@@ -211,7 +211,7 @@ def test_samples_of_another_size_are_held_against_the_module_before_they_are_bel
     right, wrong = (Network(Averaged(image, good).eval(), samples(6), "net") for good in (True, False))
     other = samples(4)
     for part in (right.bottom("below"), right.taps(["below"]), right.full()):
-        with pytest.raises(NetworkError, match=r"nobody has tried .*: try it with network.check_sample\(inputs\)"):
+        with pytest.raises(NetworkError, match=r"nobody has tried .*: try it with check_sample\(inputs\) of the whole"):
             part(other)
     module = right.module(**other) if wrapped else right.module(other)
     assert torch.equal(right(other), module)  # tried here

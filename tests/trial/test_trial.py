@@ -261,7 +261,7 @@ TYPED = {
     "align old.npy nowhere.npy": "(nowhere.npy) cannot be read (No such file or directory)",
     "align old.npy fewer.npy": "found 50 rows in the old embeddings (old.npy) and 40",
     "align line.npy new.npy": "must be a matrix, a row for each sample: found shape (50,)",
-    "align fake.npy new.npy": "cannot be read (This file contains pickled (object) data): expected a .npy file",
+    "align fake.npy new.npy": "cannot be read (EOF: reading magic string, expected 8 bytes got 5): expected a .npy",
     "align old.npy new.npy": "expected 2 to 48 queries; ask for fewer",
     "align gap.npy new.npy --queries 10 --k 1": "hold NaN in row 1, column 1",
     "align old.npy new.npy --queries 10 --k 1 --family afine": "did you mean 'affine'",

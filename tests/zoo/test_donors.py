@@ -250,7 +250,7 @@ def test_damaged_and_missing_donors(digits, tmp_path):
     with pytest.raises(SourceError, match="holds no donor"):
         load_donor(tmp_path / "none")
     (tmp_path / "file").write_text("")
-    with pytest.raises(SourceError, match=r"cannot be written to .*: choose another cache"):
+    with pytest.raises(SourceError, match=r"cannot be written to .*: choose another folder"):
         donor(SPEC, digits, tmp_path / "file" / "cache")
 
 

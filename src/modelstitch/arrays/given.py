@@ -166,7 +166,7 @@ def _from_memory(given: Any, name: str) -> NDArray[Any]:
 def _from_file(path: Path, name: str) -> tuple[NDArray[Any], Any]:
     if path.suffix == ".npy":
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False), None
+            return np.lib.format.open_memmap(path, mode="r"), None
         except (OSError, ValueError, EOFError) as error:
             raise ArrayError(
                 f"{_big(name)} cannot be read ({first_line(error)}): expected a .npy file of numbers, as numpy.save "

@@ -132,7 +132,7 @@ def _ids(files: tuple[Path, Path] | None, side: int) -> Any:
     if files[side].suffix != ".npy":
         raise ArrayError(f"The ids {files[side]} cannot be read: expected a .npy file, as numpy.save writes it.")
     try:
-        found = np.load(files[side], allow_pickle=False)
+        found = np.lib.format.open_memmap(files[side], mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise ArrayError(
             f"The ids {files[side]} cannot be read ({first_line(error)}): expected a .npy file of numbers or texts."

@@ -135,7 +135,7 @@ class FromInput(Segment):
         if not self.knows(shapes_of(tensors)):
             raise NetworkError(
                 f"The network {self.name!r} {self._strange(tensors)}, and nobody has tried whether it computes there "
-                f"what its module does: try it with network.check_sample(inputs), or {_way_out(tensors)}."
+                f"what its module does: try it with check_sample(inputs) of the whole network, or {_way_out(tensors)}."
             )
         return result
 

@@ -52,7 +52,7 @@ class Holdings(Generic[T]):
 
     Attributes:
         spec: what the study is.
-        records: its finished cells, in the order of their hashes; or what was kept of each.
+        records: its finished cells, in the order of the plan, else of their hashes; or what was kept of each.
         damaged: {cell: why its file cannot be believed}.
         missing: planned cells that are not finished; the damaged ones are among them.
         stale: cells that the plan does not name: of replaced donors, data or versions.
@@ -427,7 +427,7 @@ class Store:
         kept: dict[str, T] = {}
         known: dict[str, str] = {}  # fingerprints of networks by name
         damaged, undigested = {}, []
-        for cell in sorted(there & wanted):
+        for cell in sorted(there) if planned is None else (name for name in planned if name in there):
             try:
                 record = self._read(cell, read)
             except FileNotFoundError:  # a run has just set it aside
@@ -446,7 +446,7 @@ class Store:
         )
 
     def records(self) -> list[Record]:
-        """Read all finished cells of the study, in the order of their hashes.
+        """Read all finished cells of the study, in the order of the plan, else of their hashes.
 
         Returns:
             The records.

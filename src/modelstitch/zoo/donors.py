@@ -393,7 +393,7 @@ def _check_weights(folder: Path, card: dict[str, Any], names: Iterable[str]) -> 
 
 
 def _unwritable(folder: Path, error: OSError) -> SourceError:
-    return SourceError(f"The donor cannot be written to {folder} ({error}): choose another cache.")
+    return SourceError(f"The donor cannot be written to {folder} ({first_line(error)}): choose another folder.")
 
 
 def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:

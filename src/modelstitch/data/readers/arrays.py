@@ -233,7 +233,7 @@ def _folder(path: Path) -> dict[str, _AnyArray]:
     found = {}
     for file in sorted(path.glob("*.npy")):
         try:
-            found[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
+            found[file.stem] = np.lib.format.open_memmap(file, mode="r")
         except (OSError, ValueError, EOFError) as error:
             raise DataError(
                 f"{str(file)!r} cannot be read ({first_line(error)}): expected numbers, as numpy.save writes them."
