@@ -230,7 +230,7 @@ def _archive(path: Path) -> dict[str, _AnyArray]:
 
 def _folder(path: Path) -> dict[str, _AnyArray]:
     """The .npy files of a folder, each left on disk."""
-    found = {}
+    found: dict[str, _AnyArray] = {}
     for file in sorted(path.glob("*.npy")):
         try:
             found[file.stem] = np.lib.format.open_memmap(file, mode="r")
