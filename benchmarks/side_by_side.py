@@ -73,7 +73,7 @@ def write(name: str, title: str, parts: Sequence[str]) -> None:
     where = (
         f"Made by `python benchmarks/{Path(sys.argv[0]).name}{''.join(' ' + a for a in sys.argv[1:])}` on "
         f"{datetime.date.today()}: {hardware(torch.get_num_threads())}. The machine was shared, so ratios are taken "
-        "within a round, and processor time, which waiting does not count, stands beside the clock's."
+        "within a round."
     )
     text = "\n\n".join([f"# {title}", *parts, where]) + "\n"
     print(text)

@@ -61,7 +61,7 @@ def main() -> None:
         "benchmark-workers",
         "Figures by two processes beside one",
         [
-            f"`modelstitch paper {' '.join(figures)} --scale smoke`, {chosen.rounds} rounds, each way in turn and into "
+            f"`modelstitch paper {' '.join(figures)} --scale smoke`, rounds: {chosen.rounds}, each way in turn, into "
             "a fresh folder: from the command to its last page, start of Python and reading of data included.",
             table(("", "seconds on the clock", "times as quick as one thread, least", "median"), rows),
         ],
