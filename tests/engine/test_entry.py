@@ -339,15 +339,18 @@ def sized(fixed, size, **options):
     return ms.Network(Sized(fixed).eval(), torch.zeros(2, 1, size, size), "net", **options)
 
 
+def asked(call, one, two, data):
+    return getattr(ms, call)(one, two, *(["conv"] if call == "stitch" else []), data)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("call", ["stitch", "compare", "matrix", "similarity"])
 def test_a_network_that_is_another_function_at_the_datas_size_is_refused(digits, call):
     one, two = sized(True, 4), sized(True, 8).named("two")
-    args = (one, two, "conv", digits) if call == "stitch" else (one, two, digits)
     with pytest.raises(
         NetworkError, match=r"'net' was traced with samples of \(1, 4, 4\) and computes something else .* \(1, 8, 8\)"
     ):
-        getattr(ms, call)(*args)
+        asked(call, one, two, digits)
 
 
 @pytest.mark.parametrize(
@@ -372,11 +375,10 @@ def test_a_module_that_refuses_the_size_itself_is_left_to_its_forward():
 @pytest.mark.parametrize("call", ["stitch", "compare", "matrix", "similarity"])
 def test_a_forgotten_view_is_told_in_both_sizes(digits, call):
     one, two = sized(False, 8), sized(False, 4).named("small")
-    args = (one, two, "conv", digits) if call == "stitch" else (one, two, digits)
     with pytest.raises(
         NetworkError, match=r"'small' was traced with samples of \(1, 4, 4\), the data give \(1, 8, 8\): .*view="
     ):
-        getattr(ms, call)(*args)
+        asked(call, one, two, digits)
 
 
 RETURNS = {

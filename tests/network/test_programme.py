@@ -177,3 +177,17 @@ def test_what_cannot_be_kept_is_named():
     ):
         plain_part(net.top("a"))
     assert plain_part(net.bottom("a"))
+
+
+def test_sizes_that_were_proved_stay_so():
+    class Average(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    net = Network(Average().eval(), torch.rand(2, 3, 6, 6), "net")
+    other = torch.rand(2, 3, 4, 4)
+    net.check_sample(other)
+    kept = there_and_back(net.full())
+    assert torch.equal(kept(other), net.module(other))
+    with pytest.raises(NetworkError, match=r"nobody has tried whether it computes there"):
+        kept(torch.rand(2, 3, 5, 5))

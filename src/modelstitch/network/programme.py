@@ -103,6 +103,7 @@ def plain_part(part: FromInput | FromLayer) -> tuple[dict[str, Any], dict[str, T
     values = {"nodes": nodes, "weights": lies, "form": _plain_form(part.form), "reads": part.reads}
     if isinstance(part, FromInput):
         values["made_for"] = [[list(shape), str(dtype).removeprefix("torch.")] for shape, dtype in part.made_for]
+        values["proved"] = sorted([list(shape) for shape in shapes] for shapes in part.proved)
         values["name"] = part.name
     return values, tensors
 
@@ -136,7 +137,8 @@ def part_of(values: Any, tensors: Mapping[str, Tensor]) -> FromInput | FromLayer
         if "made_for" not in values:
             return FromLayer.held(body, form, reads)
         made_for = [(tuple(map(int, shape)), _word(torch.dtype, name)) for shape, name in values["made_for"]]
-        return FromInput.held(body, form, reads, name=str(values["name"]), made_for=made_for, proved=set())
+        proved = {tuple(tuple(map(int, shape)) for shape in shapes) for shapes in values.get("proved", [])}
+        return FromInput.held(body, form, reads, name=str(values["name"]), made_for=made_for, proved=proved)
     except ForeignError:
         raise
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, SyntaxError) as error:
