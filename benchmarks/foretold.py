@@ -22,8 +22,8 @@ from side_by_side import table, write
 import modelstitch as ms
 from modelstitch.api import plan_compare
 from modelstitch.arrays import rehearse
-from modelstitch.arrays.ahead import foretell_rehearsal
 from modelstitch.arrays.given import vectors
+from modelstitch.arrays.rehearsal import foretell_rehearsal
 from modelstitch.layerwise import foretell_similarity
 from modelstitch.zoo.donors import DonorSpec, a_step, bytes_in_training, donor
 from modelstitch.zoo.train import short_recipe

@@ -201,8 +201,8 @@ def test_calibration_is_measured():
 def test_the_tables_of_two_encoders(monkeypatch):
     pair = importlib.import_module("align_pair")
     monkeypatch.setattr(pair, "SIZES", (40, 150))
-    monkeypatch.setattr("modelstitch.arrays.hidden.FEWEST_STEPS", 5)
-    monkeypatch.setattr("modelstitch.arrays.hidden.MOST_STEPS", 5)
+    monkeypatch.setattr("modelstitch.arrays.solve.FEWEST_STEPS", 5)
+    monkeypatch.setattr("modelstitch.arrays.solve.MOST_STEPS", 5)
     old = torch.randn(200, 6).numpy()
     labels = (old[:, 0] > 0).astype(int)
     made = pair.part(old, old[:, ::-1].copy(), torch.arange(150, 200).numpy(), labels, "one", "two")

@@ -25,7 +25,7 @@ def pairs(n=400, p=6, q=9, *, noise=0.1, dtype=np.float64, seed=0):
 
 def few_steps(monkeypatch, steps):
     for name in ("FEWEST_STEPS", "MOST_STEPS"):
-        monkeypatch.setattr(f"modelstitch.arrays.hidden.{name}", steps)
+        monkeypatch.setattr(f"modelstitch.arrays.solve.{name}", steps)
 
 
 @pytest.mark.slow

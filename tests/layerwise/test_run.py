@@ -21,8 +21,8 @@ from modelstitch.errors import (
     UnknownLayerError,
 )
 from modelstitch.layerwise import plan_similarity
-from modelstitch.layerwise.grams import _Centred
 from modelstitch.layerwise.passes import Rows
+from modelstitch.layerwise.ways import _Centred
 from modelstitch.measures import MEASURES, Measure, linear_cka
 from modelstitch.report.similarities import best_pairs
 from modelstitch.support.hashing import unsealed
@@ -98,7 +98,7 @@ def test_every_way_equals_the_measure_of_saved_activations(world, view):
 @pytest.mark.parametrize("view", ["pool", "flatten"])
 def test_blocks_of_layers_and_examples_change_nothing(world, view, monkeypatch):
     a, b, data, below, above = world
-    monkeypatch.setattr("modelstitch.layerwise.grams.CHUNK", 32)
+    monkeypatch.setattr("modelstitch.layerwise.ways.CHUNK", 32)
     monkeypatch.setattr("modelstitch.layerwise.plan.CHUNK", 32)
     names = ["cka", "cka_linear_debiased", "mutual_knn", "cca_mean"] if view == "pool" else ["cka", "mutual_knn"]
     options = {"measures": names, "layers": (below, above), "view": view, "shuffles": 0}
@@ -134,7 +134,7 @@ def fits(call):
 
 def test_examples_in_blocks_of_the_gram_matrices(world, monkeypatch):
     a, b, data, _, _ = world
-    monkeypatch.setattr("modelstitch.layerwise.grams.CHUNK", 16)
+    monkeypatch.setattr("modelstitch.layerwise.ways.CHUNK", 16)
     monkeypatch.setattr("modelstitch.layerwise.plan.CHUNK", 16)
     options = {"measures": ["cka_linear_debiased"], "layers": (["one"], ["one"]), "view": "flatten", "shuffles": 3}
     whole = ms.similarity(a, b, data, **options)

@@ -21,10 +21,9 @@ from ..support import tensors
 from ..support.ambient import in_settled
 from ..support.kinds import kinds
 from ..support.version import VERSION
-from .checks import FLOATS, array, need, quick, told, weights_of
-from .given import Vectors, paired, uncompared, vectors
+from .given import FLOATS, Vectors, array, paired, quick, told, uncompared, vectors, weights_of
 from .maps import Array, RowMap
-from .solve import BACK, THERE, Pairs, looks_twice, needs_both, of_directions, solved
+from .solve import BACK, THERE, Pairs, looks_twice, need, needs_both, of_directions, solved
 from .sums import PairSums, not_finite
 
 _KIND = "an alignment of embeddings"

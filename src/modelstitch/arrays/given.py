@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArrayError, first_line
 from ..support import tables
@@ -16,6 +16,7 @@ from ..support.kinds import as_found
 
 if TYPE_CHECKING:
     import polars
+
 
 _BLOCK = 1 << 24  # bytes of one side of a block: memory of that size is used again, larger is mapped anew each time
 _IDS = ("id", "ids", "_id")
@@ -242,3 +243,54 @@ def blocks_of(*sides: Vectors, weights: Sequence[float] | NDArray[Any] | None = 
     widest = max(sides, key=lambda side: side.width)
     for place in widest.slices():
         yield (*(side.block(place) for side in sides), None if weights is None else np.asarray(weights)[place])
+
+
+FLOATS = (np.float32, np.float64)
+
+
+def quick(X: Any, name: str) -> Vectors | None:
+    """Rows that need no look at every number here, since the sums will show what is not finite."""
+    usual = isinstance(X, np.ndarray) and X.ndim == 2 and 0 not in X.shape and np.issubdtype(X.dtype, np.floating)
+    return Vectors(X, name) if usual else None
+
+
+def array(given: Any, name: str, *, column: bool = False) -> Vectors:
+    """Rows of the new side; with ``column``, values without a second axis are one."""
+    from sklearn.utils import check_array
+
+    if isinstance(given, Vectors):
+        return given
+    rows = quick(given, name)
+    if rows is not None:
+        return rows
+    try:
+        if hasattr(given, "detach"):
+            return vectors(given, name)
+        values = check_array(given, dtype=list(FLOATS), ensure_2d=not column)
+    except ValueError as error:
+        raise told(error) from error
+    return Vectors(values.reshape(-1, 1) if values.ndim == 1 else values, name)
+
+
+def told(error: ValueError) -> ArrayError:
+    """What scikit-learn says of an input, on one line."""
+    return error if isinstance(error, ArrayError) else ArrayError(" ".join(str(error).split()))
+
+
+def weights_of(given: ArrayLike | None, rows: int) -> NDArray[np.float64] | None:
+    """Weights of the rows.
+
+    Raises:
+        ArrayError: they are no numbers, of another length, negative, not finite, or all 0.
+    """
+    if given is None:
+        return None
+    try:
+        found = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArrayError(f"The weights must be numbers of zero or more: found {as_found(given)}.") from error
+    if found.shape != (rows,):
+        raise ArrayError(f"The weights must be a number for each of {rows:,} rows: found shape {found.shape}.")
+    if not (np.isfinite(found).all() and (found >= 0).all() and found.any()):
+        raise ArrayError("The weights must be finite numbers of zero or more, but not zero all: found others.")
+    return found

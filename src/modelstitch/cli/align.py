@@ -80,8 +80,8 @@ def align(
     folder.
     """
     from ..arrays import query_time, rehearse
-    from ..arrays.ahead import foretell_rehearsal
     from ..arrays.given import paired, vectors
+    from ..arrays.rehearsal import foretell_rehearsal
     from ..report.align import align_page, align_tables, summary
     from ..stitchers.families import family_of
     from ..support.files import write_text

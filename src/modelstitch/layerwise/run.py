@@ -20,13 +20,12 @@ from ..results import Results
 from ..support.device import pick_device
 from ..support.kinds import kinds
 from ..support.progress import Tell
-from . import grams, kept, sums
-from .attempt import LayerPair
 from .meeting import Layers, Meeting, meeting_of
 from .passes import FailedNetworkError, Rows
 from .plan import DEFAULT, VIEWS, Plan, check_view, chosen_measures, plan_of
+from .ways import LayerPair, run_full, run_minibatch, run_rows, run_sums
 
-WAYS = {"sums": sums.run, "minibatch": grams.run_minibatch, "gram": grams.run_full, "rows": kept.run}
+WAYS = {"sums": run_sums, "minibatch": run_minibatch, "gram": run_full, "rows": run_rows}
 
 
 @kinds("bottom", "top", "data", "pairs", "layers", "device", settled=True)
