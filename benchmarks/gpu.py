@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import modelstitch as ms
-from modelstitch.data.augment import CropFlip
+from modelstitch.data.batch import CropFlip
 from modelstitch.data.subsets import Images
 from modelstitch.engine.fit.run import Run
 from modelstitch.paper.data import load

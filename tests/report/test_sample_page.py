@@ -10,7 +10,7 @@ from torch import nn
 
 import modelstitch as ms
 import texts
-from modelstitch.data.pictures import pictures
+from modelstitch.data.shown import pictures
 from modelstitch.errors import DataError, StudyError
 from modelstitch.models.token_view import TokenView
 

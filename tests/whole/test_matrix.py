@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import modelstitch as ms
-from modelstitch.data.augment import CropFlip
+from modelstitch.data.batch import CropFlip
 from modelstitch.engine.fit.closed import SumGroup
 from modelstitch.errors import MeasureError, NonFiniteError, ShapeError, StitchError
 from modelstitch.views import Normalise

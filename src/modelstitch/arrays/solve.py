@@ -20,7 +20,7 @@ from ..stitchers.mlp import MLP
 from ..stitchers.relative import Relative, WhitenedRelative, directions, whitening
 from ..support.words import counted
 from .given import Vectors, blocks_of
-from .maps import Array, RowMap, unit
+from .maps import RowMap, unit
 from .sums import PairSums
 
 RELATIVE, WHITENED = Relative.family, WhitenedRelative.family

@@ -48,25 +48,25 @@ class Reader(NamedTuple):
 
 
 def _digits(asked: DataRequest) -> Data:
-    from .readers.digits import load_digits
+    from .readers.packaged import load_digits
 
     return load_digits(seed=asked.seed, limit=asked.limit)
 
 
 def _diabetes(asked: DataRequest) -> Data:
-    from .readers.diabetes import load_diabetes
+    from .readers.packaged import load_diabetes
 
     return load_diabetes(seed=asked.seed, limit=asked.limit)
 
 
 def _traits(asked: DataRequest) -> Data:
-    from .readers.digits import load_traits
+    from .readers.packaged import load_traits
 
     return load_traits(seed=asked.seed, limit=asked.limit)
 
 
 def _shapes(asked: DataRequest) -> Data:
-    from .readers.shapes import load_shapes
+    from .readers.packaged import load_shapes
 
     return load_shapes(seed=asked.seed, limit=asked.limit)
 

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.augment import CropFlip
-from ..data.batch import Batch, all_labels, chunks, hash_parts
+from ..data.batch import Batch, CropFlip, all_labels, chunks, hash_parts
 from ..data.data import SPLITS, Data, Split
 from ..data.labels import IGNORED
 from ..data.readers.folder import Files

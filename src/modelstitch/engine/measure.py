@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from ..data.tasks import CLASSIFICATION, Task
-from ..data.tasks.counted import ByBatch, Counted, Number, Resampled
-from ..data.tasks.task import Judged
+from ..data.tasks.task import ByBatch, Counted, Judged, Number, Resampled
 from ..errors import MeasureError, NonFiniteError
 from ..network.nonfinite import first_bad
 from ..stats import bootstrap

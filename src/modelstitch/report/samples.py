@@ -25,8 +25,7 @@ from ..stats.examples import answers_of, unpack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..data.passages import Passage
-    from ..data.shown import Shown
+    from ..data.shown import Passage, Shown
 
 _BREAKS: dict[str, Any] = {
     "bottom": pl.String,

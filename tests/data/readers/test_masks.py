@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import modelstitch as ms
-from modelstitch.data.readers.shapes import draw
+from modelstitch.data.readers.packaged import draw
 from modelstitch.errors import DataError
 
 IMAGES, MAPS = draw(20, 0)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from modelstitch.data.tasks import NEXT_TOKEN
+from modelstitch.data.tasks import MASKED_TOKEN, NEXT_TOKEN, TASKS
 from modelstitch.errors import DataError
 
 
@@ -33,3 +33,18 @@ def test_errors_and_weights_are_those_of_a_plain_loop():
 def test_maps_are_no_sequences():
     with pytest.raises(DataError, match="the classes last and the positions in one line"):
         NEXT_TOKEN.fits("net", (5, 4, 4), torch.zeros(1, 4, 4))
+
+
+def test_only_hidden_tokens_count():
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(2, 4, 6, generator=generator)
+    labels = torch.full((2, 4), -100)
+    labels[0, 1], labels[1, 0], labels[1, 3] = 5, 2, 0
+    logs = output.double().log_softmax(-1)
+    found = MASKED_TOKEN.judge(output, labels)
+    assert found.errors.tolist() == pytest.approx(
+        [-float(logs[0, 1, 5]), -float(logs[1, 0, 2] + logs[1, 3, 0]) / 2], abs=1e-5
+    )
+    assert found.weights.tolist() == [1, 2]
+    assert TASKS["masked-token"].unit == NEXT_TOKEN.unit
+    assert MASKED_TOKEN.stated()["says"] == "the mean cross-entropy over the tokens that were hidden"

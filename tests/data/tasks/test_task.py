@@ -1,12 +1,13 @@
 """A task of one's own: what it gives is checked, stated, and the same at every door."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import modelstitch as ms
-from modelstitch.data.tasks import TASKS, inferred, task_of
-from modelstitch.data.tasks.task import finite
+from modelstitch.data.tasks import DENSE, MULTI_LABEL, REGRESSION, TASKS, Retrieval, inferred, task_of
+from modelstitch.data.tasks.task import finite, stacked
 from modelstitch.engine.measure import Tally
 from modelstitch.errors import DataError, FitError, NonFiniteError, StitchError
 from modelstitch.records.record import check
@@ -179,3 +180,73 @@ def test_another_metric_changes_the_errors_alone(positions):
         StitchError, match="The second test set classes is of the task classification, the data data of"
     ):
         ms.stitch(network, network, "1", data, objective="match", second=classes)
+
+
+N = 9
+
+
+def made(name):
+    g = torch.Generator().manual_seed(3)
+    if name == "regression":
+        return REGRESSION, torch.randn(N, 2, generator=g), 5 + torch.randn(N, 2, generator=g)
+    if name == "multi-label":
+        return MULTI_LABEL, torch.randn(N, 3, generator=g).mul(2).round(), torch.arange(3 * N).reshape(N, 3) % 4 // 2
+    if name == "dense":
+        labels = torch.randint(-1, 4, (N, 2, 3), generator=g)
+        return DENSE, torch.randn(N, 4, 2, 3, generator=g), torch.where(labels < 0, -100, labels)
+    gallery = torch.randn(6, 4, generator=g)
+    return (
+        Retrieval(gallery, torch.arange(6)),
+        gallery[torch.arange(N) % 6] + torch.randn(N, 4, generator=g),
+        (torch.arange(N) % 6),
+    )
+
+
+def counted(task, output, labels):
+    found = task.counted()
+    for some in torch.arange(len(labels)).split(4) if len(labels) else ():
+        found.add(output[some], labels[some])
+    return found
+
+
+@pytest.mark.parametrize("name", ["regression", "multi-label", "dense", "retrieval"])
+def test_a_sample_that_is_drawn_twice_counts_as_two(name):
+    task, output, labels = made(name)
+    whole = counted(task, output, labels)
+    draw = np.random.default_rng(0).multinomial(N, np.full(N, 1 / N), size=20)
+    found = whole.drawn(draw.astype(float))
+    assert whole.size[0] == N
+    for at, counts in enumerate(draw):
+        rows = torch.from_numpy(np.repeat(np.arange(N), counts))
+        again = counted(task, output[rows], labels[rows]).numbers()
+        assert set(again) == set(found) == set(whole.units)
+        for key, (value, unit) in again.items():
+            assert found[key][at] == pytest.approx(value, abs=1e-9)
+            assert unit == whole.units[key]
+
+
+@pytest.mark.parametrize("name", ["regression", "multi-label", "dense", "retrieval"])
+@pytest.mark.parametrize("before", [0, 4, N])
+def test_counts_go_on_from_their_state(name, before):
+    task, output, labels = made(name)
+    first, second = counted(task, output[:before], labels[:before]), task.counted()
+    second.take_up(first.state())
+    for some in torch.arange(before, N).split(4) if before < N else ():
+        second.add(output[some], labels[some])
+    whole = counted(task, output, labels)
+    assert second.size == whole.size
+    assert second.numbers() == whole.numbers()
+    assert second.level() == whole.level()
+
+
+def test_what_is_not_defined_for_some_samples_is_no_number():
+    task, output, labels = made("regression")
+    only = np.eye(N)[:1] * N
+    assert np.isnan(counted(task, output, labels).drawn(only)["label_r2"]).all()
+    task, output, _ = made("multi-label")
+    assert counted(task, output, torch.zeros(N, 3)).numbers() == {}
+
+
+def test_batches_are_stacked_in_double_precision():
+    assert stacked([torch.ones(2, 1), torch.zeros(1, 1)]).tolist() == [[1.0], [1.0], [0.0]]
+    assert stacked([torch.ones(2)]).dtype == np.float64

@@ -17,9 +17,8 @@ from ..data import SPLITS, Data
 from ..given import Arrays
 from ..tasks import Retrieval, Task
 from .image_tree import NAMES
-from .query import parted
+from .source import parted, three
 from .tables import SUFFIXES, whole_table
-from .three import three
 
 OPTIONS = ("inputs", "labels")
 _INPUTS = ("inputs", "x", "X")

@@ -10,15 +10,14 @@ from torch import Tensor
 
 from ...errors import DataError
 from ...support.hashing import Hash
-from ..augment import CropFlip
+from ..batch import CropFlip
 from ..data import Data
-from ..subsets import balanced_order, hold_out
+from ..subsets import FIXED_SEED, balanced_order, hold_out
 from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
 from .image_tree import read_tree
-from .query import need_folder
+from .source import need_folder
 
 _LOOKED = 32  # deep images that are decoded at the start
-_SEED = 20210614  # neither the test split nor the order of the fit split moves with the caller's seed
 
 
 class Files:
@@ -76,12 +75,12 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         test, test_labels = _listed(*tree.parts["test"].listed(tree.classes))
         rule = "the folder's own test split"
     else:
-        pick, held = hold_out(labels, max(1, len(train) // 5), _SEED)
+        pick, held = hold_out(labels, max(1, len(train) // 5), FIXED_SEED)
         test, test_labels = [train[int(i)] for i in held], labels[held]
         rule = "a fixed class-balanced test split of one in five"
     if limit is not None:
         spread = hold_out(labels[pick], min(limit, len(pick)), seed)[1]
-        test_pick = hold_out(test_labels, min(limit, len(test)), _SEED)[1]
+        test_pick = hold_out(test_labels, min(limit, len(test)), FIXED_SEED)[1]
         pick, test, test_labels = pick[spread], [test[int(i)] for i in test_pick], test_labels[test_pick]
     if "val" in tree.parts:
         (val, val_labels), fit_ids = _listed(*tree.parts["val"].listed(tree.classes)), pick
@@ -90,7 +89,7 @@ def load_folder(spec: str, *, seed: int = 0, limit: int | None = None) -> Data:
         kept, held = hold_out(labels[pick], max(1, len(pick) // 10), seed)
         val, val_labels, fit_ids = [train[int(pick[i])] for i in held], labels[pick[held]], pick[kept]
         rule += f", one in ten of the rest for validation (seed {seed})"
-    fit_ids = fit_ids[balanced_order(labels[fit_ids], _SEED)]
+    fit_ids = fit_ids[balanced_order(labels[fit_ids], FIXED_SEED)]
     rule += ", the rest to fit, its classes interleaved in a fixed drawn order"
     fit = [train[int(i)] for i in fit_ids]
     every = [*fit, *val, *test]

@@ -16,8 +16,7 @@ from ..subsets import Images
 from ..tasks import DENSE
 from .decode import ImageKind, ImageOptions, decode_all, kind_of, numbers_of
 from .image_tree import NAMES, pictures
-from .query import need_folder
-from .three import three
+from .source import need_folder, three
 
 _VOID = 255  # what masks of 8 bits mark pixels with that count for nothing
 

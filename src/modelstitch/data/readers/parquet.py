@@ -12,11 +12,11 @@ from torch import Tensor
 from ...errors import DataError, first_line
 from ...support import tables
 from ...support.reading import json_of
-from ..augment import CropFlip
+from ..batch import CropFlip
 from ..data import Data
 from ..subsets import Images, Picked, Several, hold_out
 from .decode import ImageKind, ImageOptions, dark, decode_all, kind_of
-from .query import need_folder
+from .source import need_folder
 from .tables import read_labels
 
 if TYPE_CHECKING:

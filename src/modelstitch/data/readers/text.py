@@ -12,16 +12,15 @@ from torch import Tensor
 
 from ...errors import DataError
 from ..data import IGNORED, Data
-from ..subsets import Tokens, hold_out
+from ..subsets import FIXED_SEED, Tokens, hold_out
 from ..tasks import Retrieval, Task
-from .query import parted
+from .source import parted
 from .tables import SUFFIXES, read_labels, read_numbers, read_table, read_texts
 from .tokenizer import LENGTH, TextFacts, Tokenizer
 
 TASKS = ("causal-lm", "masked-lm", "text-classification", "features")
 _OPTIONS = ("column", "label", "gallery", "length", "task", "tokenizer")
 _MASKED = 0.15  # of the tokens, as in BERT
-_FIXED_SEED = 20210614  # the test split and the masked tokens do not move with the caller's seed
 _PARTS = {"fit": ("train", "fit"), "val": ("validation", "valid", "val"), "test": ("test",)}
 
 
@@ -248,7 +247,7 @@ class _Builder:
 
 def _hide(inner: Tensor) -> Tensor:
     """Which of the true positions (n, t) are hidden: the same share of every sample, one at least."""
-    generator = torch.Generator().manual_seed(_FIXED_SEED)
+    generator = torch.Generator().manual_seed(FIXED_SEED)
     order = torch.rand(inner.shape, generator=generator).masked_fill(~inner, 2.0).argsort(1).argsort(1)
     count = (inner.sum(1) * _MASKED).ceil().long()
     return (order < count[:, None]) & inner
@@ -265,7 +264,7 @@ def _split(
     if "test" in sets:
         test, rule = sets["test"], "the source's own test table"
     else:
-        kept, held = _hold_out(train, max(1, len(train) // 5), _FIXED_SEED)
+        kept, held = _hold_out(train, max(1, len(train) // 5), FIXED_SEED)
         train, test, rule = train.picked(kept), train.picked(held), "a fixed test split of one in five"
     if limit is not None:
         train, test = (part.picked(_spread(part, limit)) for part in (train, test))
@@ -299,7 +298,7 @@ def _hold_out(samples: Tokens, n: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _spread(samples: Tokens, limit: int) -> Tensor:
-    return hold_out(samples.labels, min(limit, len(samples)), _FIXED_SEED)[1]
+    return hold_out(samples.labels, min(limit, len(samples)), FIXED_SEED)[1]
 
 
 def _read_file(path: Path, columns: _Columns, builder: _Builder) -> _SplitRows:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError, MissingExtraError, first_line
-from ..augment import CropFlip
+from ..batch import CropFlip
 from ..data import Data
 from ..subsets import Images, hold_out
 

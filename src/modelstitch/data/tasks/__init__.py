@@ -9,10 +9,10 @@ from ...support.words import among
 from .classification import CLASSIFICATION as CLASSIFICATION
 from .dense import DENSE as DENSE
 from .embedding import EMBEDDING as EMBEDDING
-from .masked_token import MASKED_TOKEN as MASKED_TOKEN
 from .metrics import METRICS as METRICS
 from .metrics import metric_of as metric_of
 from .multi_label import MULTI_LABEL as MULTI_LABEL
+from .next_token import MASKED_TOKEN as MASKED_TOKEN
 from .next_token import NEXT_TOKEN as NEXT_TOKEN
 from .regression import REGRESSION as REGRESSION
 from .retrieval import RETRIEVAL as RETRIEVAL

@@ -46,14 +46,7 @@ class Classification(ClassTask):
 
     def __init__(self) -> None:
         super().__init__("classification", unit="points", says="0 or 100 %: is the largest score the right one?")
-
-    @property
-    def error_unit(self) -> str:
-        return "percent"
-
-    @property
-    def loss_unit(self) -> str:
-        return "nats"
+        self.error_unit, self.loss_unit = "percent", "nats"
 
     def check_fit(self, labels: Tensor, where: str) -> None:
         if bool((labels == labels[0]).all()):

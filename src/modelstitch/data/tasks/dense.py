@@ -13,8 +13,7 @@ from torch import Tensor
 
 from ...errors import DataError
 from ..labels import IGNORED, check_range, check_whole
-from .counted import ByBatch, Drawn, stacked
-from .task import Task
+from .task import ByBatch, Drawn, Task, stacked
 
 
 class Dense(Task):
@@ -34,14 +33,7 @@ class Dense(Task):
             unit="points of pixels",
             says="the share of its pixels whose largest score is not the right class; a sample counts by its pixels",
         )
-
-    @property
-    def error_unit(self) -> str:
-        return "% of pixels"
-
-    @property
-    def loss_unit(self) -> str:
-        return "nats"
+        self.error_unit, self.loss_unit = "% of pixels", "nats"
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
         labels = check_whole(labels.long() if bool((labels == labels.round()).all()) else labels, where)

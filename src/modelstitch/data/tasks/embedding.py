@@ -23,10 +23,6 @@ class Embedding(Task):
             "embedding", apart, unit="cosine distance", says="1 - the cosine to what the top gives by itself"
         )
 
-    @property
-    def loss_unit(self) -> str:
-        return self.unit
-
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
         return labels
 

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DataError
-from .counted import ByBatch, Drawn, stacked
-from .task import Task
+from .task import ByBatch, Drawn, Task, stacked
 
 Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -32,14 +31,7 @@ class MultiLabel(Task):
             unit="points of labels",
             says="the share of its labels that are wrong, a score above 0 saying that a label holds",
         )
-
-    @property
-    def error_unit(self) -> str:
-        return "% of labels"
-
-    @property
-    def loss_unit(self) -> str:
-        return "nats"
+        self.error_unit, self.loss_unit = "% of labels", "nats"
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
         if labels.ndim == 1:

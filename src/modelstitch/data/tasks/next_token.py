@@ -1,4 +1,4 @@
-"""A class for each position, such as the next token: an error is the mean cross-entropy over positions that count."""
+"""A class for each position, such as the next token or a hidden one: an error is their mean cross-entropy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import Tensor
 from ...errors import DataError
 from ..labels import IGNORED, check_form
 from .classification import ClassTask, refusal
-from .counted import Number
-from .task import Judged
+from .task import Judged, Number
 
 NATS = "nats/token"
 
@@ -25,10 +24,6 @@ class NextToken(ClassTask):
         self, name: str = "next-token", says: str = "the mean cross-entropy over the positions that count"
     ) -> None:
         super().__init__(name, unit=NATS, says=says)
-
-    @property
-    def loss_unit(self) -> str:
-        return NATS
 
     def check_fit(self, labels: Tensor, where: str) -> None:
         """Text of one token over and over is text."""
@@ -75,3 +70,4 @@ class NextToken(ClassTask):
 
 
 NEXT_TOKEN = NextToken()
+MASKED_TOKEN = NextToken("masked-token", "the mean cross-entropy over the tokens that were hidden")

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ...errors import DataError
 from ..labels import finite
-from .counted import ByBatch, Drawn, Number, stacked
-from .task import Task
+from .task import ByBatch, Drawn, Number, Task, stacked
 
 
 class Regression(Task):
@@ -26,10 +25,6 @@ class Regression(Task):
         super().__init__(
             "regression", squared, unit="MSE", says="the squared difference to the label, the mean over its numbers"
         )
-
-    @property
-    def loss_unit(self) -> str:
-        return self.unit
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
         if labels.dtype == torch.bool or labels.is_complex():

@@ -15,8 +15,7 @@ from ...support.hashing import Hash
 from ..batch import chunks, fetch, hash_samples
 from ..given import Arrays
 from ..labels import IDS, as_labels, check_whole
-from .counted import ByBatch, Drawn, stacked
-from .task import HasSplits, Split, Task
+from .task import ByBatch, Drawn, HasSplits, Split, Task, stacked
 
 if TYPE_CHECKING:
     from ...network import Network
@@ -62,6 +61,7 @@ class Retrieval(Task):
             unit=f"points of recall@{k}",
             says=f"100 where none of the first {k} of {whose} bears the query's id, by cosine, else 0",
         )
+        self.error_unit, self.loss_unit = "% of queries", "nats"
         self.k = k
         self._items: Arrays | None = None
         self._stood: dict[tuple[str, str], Retrieval] = {}  # for one top and one data
@@ -150,14 +150,6 @@ class Retrieval(Task):
         """Of the items, (items,)."""
         assert self._ids is not None
         return self._ids
-
-    @property
-    def error_unit(self) -> str:
-        return "% of queries"
-
-    @property
-    def loss_unit(self) -> str:
-        return "nats"
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
         labels = check_whole(labels, where, IDS)

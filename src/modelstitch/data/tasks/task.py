@@ -1,23 +1,27 @@
-"""A task: what a label is, what a stitcher is fitted to, and what an error of one sample is."""
+"""A task: what a label is, what a stitcher is fitted to, and what an error of one sample is, or of a whole split."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import DataError, FitError, StitchError, first_line
 from ...support.user_code import contents
 from ..labels import finite
-from .counted import Counted, Number
 
 if TYPE_CHECKING:
     from ...network import Network
 
+
+Number = tuple[float, str]  # with its unit
+Drawn = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Each = Callable[[Tensor, Tensor], Tensor]  # (output, labels) -> one number a sample
 Split = Literal["fit", "val", "test"]
 
@@ -137,16 +141,9 @@ class Task:
             raise StitchError(f"The task {name!r} has near={near!r:.40}: expected a number above 0, in its unit.")
         self.name, self.unit, self.better, self.says, self.near = name, unit, better, says, near
         self._error, self._loss, self._weight = error, loss, weight
-
-    @property
-    def error_unit(self) -> str:
-        """The unit of an error by itself, where a difference of two has another name."""
-        return self.unit if self.better == "lower" else f"{self.unit} (sign turned)"
-
-    @property
-    def loss_unit(self) -> str:
-        """The unit of the loss."""
-        return self.unit if self._loss is None else ""
+        # Of an error by itself, where a difference of two has another name, and of the loss.
+        self.error_unit = unit if better == "lower" else f"{unit} (sign turned)"
+        self.loss_unit = unit if loss is None else ""
 
     def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
         """Give labels as the task reads them, (n, ...).
@@ -550,6 +547,12 @@ class Task:
         return found if found.is_floating_point() else found.to(output.dtype)
 
 
+_OF_LABELS = (  # what another metric leaves as it is
+    *("by_class", "by_position", "needs_head", "needs_labels", "scores", "has_classes", "of_top", "foreign"),
+    *("loss_unit", "take", "check_fit", "check_test", "outputs", "fits", "check", "check_range", "fitted"),
+)
+
+
 class Remeasured(Task):
     """A task whose errors are given by another metric; labels and loss stay.
 
@@ -571,45 +574,8 @@ class Remeasured(Task):
             near=given.near,
         )
         self.of, self.metric = of, given
-        for name in (
-            "by_class",
-            "by_position",
-            "needs_head",
-            "needs_labels",
-            "scores",
-            "has_classes",
-            "of_top",
-            "foreign",
-        ):
+        for name in _OF_LABELS:
             setattr(self, name, getattr(of, name))
-
-    @property
-    def loss_unit(self) -> str:
-        return self.of.loss_unit
-
-    def take(self, labels: Tensor, where: str, *, n_classes: int | None = None, whole: bool = True) -> Tensor:
-        return self.of.take(labels, where, n_classes=n_classes, whole=whole)
-
-    def check_fit(self, labels: Tensor, where: str) -> None:
-        self.of.check_fit(labels, where)
-
-    def check_test(self, labels: Tensor, where: str) -> None:
-        self.of.check_test(labels, where)
-
-    def outputs(self, labels: Iterable[Tensor]) -> int:
-        return self.of.outputs(labels)
-
-    def fits(self, name: str, shape: tuple[int, ...], labels: Tensor) -> None:
-        self.of.fits(name, shape, labels)
-
-    def check(self, output: Tensor, labels: Tensor) -> None:
-        self.of.check(output, labels)
-
-    def check_range(self, labels: Tensor, shape: tuple[int, ...]) -> None:
-        self.of.check_range(labels, shape)
-
-    def fitted(self, output: Tensor, labels: Tensor) -> Tensor:
-        return self.of.fitted(output, labels)
 
     def for_top(self, top: Network, data: HasSplits, device: torch.device) -> Task:
         own = self.of.for_top(top, data, device)
@@ -636,3 +602,85 @@ def metric_name(metric: Any) -> str:
 
 def _shape(found: Any) -> str:
     return f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+
+
+class Counted(Protocol):
+    """What is collected over a whole split."""
+
+    def add(self, output: Tensor, labels: Tensor) -> None:
+        """Count a batch."""
+        ...
+
+    def numbers(self) -> Mapping[str, Number]:
+        """What it gives, by name."""
+        ...
+
+    def level(self) -> float | None:
+        """The error of the best answer that is the same for all samples; None where it does not tell."""
+        ...
+
+
+class Resampled(ABC):
+    """Counts of a split that can be counted again with other weights of its samples: its numbers have intervals.
+
+    A number is better, the larger it is.
+
+    Attributes:
+        units: of the numbers, by name.
+    """
+
+    units: Mapping[str, str]
+
+    @abstractmethod
+    def add(self, output: Tensor, labels: Tensor) -> None:
+        """Count a batch."""
+
+    @abstractmethod
+    def level(self) -> float | None:
+        """The error of the best answer that is the same for all samples; None where it does not tell."""
+
+    @abstractmethod
+    def drawn(self, counts: Drawn) -> dict[str, Drawn]:
+        """Give the numbers of samples drawn again.
+
+        Args:
+            counts: how often each sample is there, (draws, n), in the order in which they were added.
+
+        Returns:
+            A value for each draw, by name, (draws,); NaN where it is not defined.
+        """
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """How many samples there are, and how many numbers a draw reads of each."""
+
+    def numbers(self) -> Mapping[str, Number]:
+        """What the whole split gives, by name; what is not defined is left out."""
+        n = self.size[0]
+        found = self.drawn(np.ones((1, n))) if n else {}
+        return {name: (float(value[0]), self.units[name]) for name, value in found.items() if np.isfinite(value[0])}
+
+
+class ByBatch(Resampled):
+    """Counts that are nothing but numbers of each sample, batch by batch.
+
+    Attributes:
+        parts: of each batch, (n, ...) each.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[Tensor, ...]] = []
+
+    def state(self) -> list[Tensor]:
+        """What was counted so far."""
+        return [torch.cat(column) for column in zip(*self.parts)]
+
+    def take_up(self, state: list[Tensor]) -> None:
+        """Go on from what ``state`` gave."""
+        self.parts = [tuple(state)] if state else []
+
+
+def stacked(parts: list[Tensor]) -> Drawn:
+    """Batches of numbers of samples, (n, ...) each, as one float64 array."""
+    return np.concatenate([part.detach().cpu().double().numpy() for part in parts])

@@ -1,17 +1,55 @@
-"""Three splits of what a source holds: its own, or held out here."""
+"""What readers share: a place with options behind ``?``, a folder that is there, and three splits of what it holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...errors import DataError
-from ..subsets import Picked, balanced_order
+from ..subsets import FIXED_SEED, Picked, balanced_order
 
-_SEED = 20210614  # the test split does not move with the caller's seed
+
+def parted(spec: str, known: Sequence[str], what: str) -> tuple[str, dict[str, str]]:
+    """Take ``PLACE?name=value&name=value`` apart.
+
+    Args:
+        spec: the name.
+        known: the options that there are.
+        what: how a message calls the data.
+
+    Returns:
+        The place, and the options by name.
+
+    Raises:
+        DataError: naming the first option that cannot be read, or is not known.
+    """
+    place, _, query = spec.partition("?")
+    found: dict[str, str] = {}
+    for item in filter(None, query.split("&")):
+        key, equals, value = item.partition("=")
+        if not equals or not value:
+            raise DataError(f"The {what} option {item!r} cannot be read: expected 'name=value'.")
+        if key not in known:
+            raise DataError(f"The {what} option {key!r} is unknown: expected {', '.join(known[:-1])} or {known[-1]}.")
+        found[key] = value
+    return place, found
+
+
+def need_folder(place: str | Path, expected: str) -> None:
+    """Refuse a path that is no folder.
+
+    Raises:
+        DataError: it is a file, or nothing is there.
+    """
+    if Path(place).is_dir():
+        return
+    if Path(place).exists():
+        raise DataError(f"{str(place)!r} is a file: expected a folder, {expected}; name the folder that it lies in.")
+    raise DataError(f"There is no folder {str(place)!r}: expected one {expected}.")
 
 
 def three(
@@ -40,9 +78,9 @@ def three(
     whole = given["fit"]
     order, rules = torch.arange(len(whole)), ["the source's own test samples"]
     if "test" not in given:
-        order, rules = drawn(whole, _SEED), ["a fixed test split of one in five"]
+        order, rules = drawn(whole, FIXED_SEED), ["a fixed test split of one in five"]
     elif limit is not None:
-        order = drawn(whole, _SEED)
+        order = drawn(whole, FIXED_SEED)
     held = 0 if "test" in given else max(1, len(order) // 5)
     test = given["test"] if "test" in given else Picked(whole, order[:held].sort().values)
     rest = order[held:] if limit is None else order[held:][:limit]
@@ -57,7 +95,7 @@ def three(
     if not len(rest):
         raise DataError(f"{where} has {len(whole)} samples: expected 3 at least, to fit, choose and test on.")
     if limit is not None and len(test) > limit:
-        test = Picked(test, drawn(test, _SEED)[:limit])
+        test = Picked(test, drawn(test, FIXED_SEED)[:limit])
     return {"fit": Picked(whole, rest), "val": val, "test": test}, ", ".join(rules)
 
 
