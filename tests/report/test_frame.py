@@ -1,5 +1,6 @@
 """The frame: tidy columns, panels that hold the right controls, curves with honest intervals."""
 
+import copy
 import subprocess
 import sys
 
@@ -7,8 +8,22 @@ import polars as pl
 import pytest
 from synthetic import LAYERS, make_records
 
+from commands import run
 from modelstitch.errors import StudyError
-from modelstitch.report.frame import curve, frame, has_matrix, leveled, matched, pairs, panel, scale_in, settings
+from modelstitch.report.frame import (
+    curve,
+    differences,
+    frame,
+    has_matrix,
+    leveled,
+    matched,
+    pairs,
+    panel,
+    scale_in,
+    settings,
+)
+from modelstitch.study.store import Store
+from modelstitch.support.hashing import cell_hash
 
 ROOMS = (
     "frame",
@@ -137,3 +152,33 @@ def test_what_is_near_in_another_unit_is_told_by_the_rows():
     assert scale_in(rows(("penalty", 1.0, "points"), level)).near == 3
     several = leveled(rows(penalty, level, ("chance_error", -50.0, "mm")))
     assert several.filter(pl.col("metric") == "chance_error")["value"].to_list() == [-50, -50]
+
+
+def test_every_place_has_a_state():
+    one = make_records(("a", "b"), controls=("pair",))
+    other = copy.deepcopy(one[1:])
+    other[0]["metrics"][0] |= {"value": other[0]["metrics"][0]["value"] + 0.5}
+    other[1]["config"]["bottom"]["fingerprint"] = "trained anew"
+    other[1]["cell"] = cell_hash(other[1]["config"])
+    other += make_records(("c", "d"), controls=("pair",))[:1]
+    found = differences(one, other)
+    counts = dict(found["state"].value_counts().iter_rows())
+    assert counts == {"only one": 1, "same question": 1, "changed": 1, "only other": 1, "same": len(one) - 3}
+    assert found.filter(state="same question")["difference"].to_list() == [0.5]
+    assert found.filter(state="only other")["one"].to_list() == [None]
+
+
+def test_the_command_says_what_differs(tmp_path, monkeypatch, capsys):
+    for name, seed in (("x", 0), ("y", 1)):
+        store = Store(tmp_path / name, {"seeds": [seed]})
+        config = {"bottom": {"name": "a", "fingerprint": str(seed)}, "top": {"name": "b"}, "control": "pair"}
+        metric = {"metric": "penalty", "value": 1.5 + seed, "unit": "points"}
+        store.write({"cell": cell_hash(config), "config": config, "metrics": [metric], "provenance": {}})
+    code, out, _ = run(
+        monkeypatch, capsys, "diff", str(tmp_path / "x"), str(tmp_path / "y"), "--out", str(tmp_path / "d.csv")
+    )
+    assert not code
+    assert "seeds: [0]" in out.replace("seeds.0: 0", "seeds: [0]")
+    assert "1 changed" in out
+    assert "+1.00" in out
+    assert "changed" in (tmp_path / "d.csv").read_text()

@@ -51,7 +51,7 @@ def run(
     """Run a study declared in a TOML file. Run it again, and it does only what is missing."""
     from ..results import Results
     from ..study.declared import data_of, plan_study, run_study
-    from ..study.shard import Shard
+    from ..study.plan import Shard
     from ..study.spec import load_spec
     from ..study.store import Store
 
@@ -190,8 +190,8 @@ def diff(one: Path, other: Path, out: Path | None) -> None:
 
     Print what was asked differently, and every penalty that differs.
     """
-    from ..report.differences import differences
     from ..report.figures.style import number
+    from ..report.frame import differences
     from ..support.files import write_text
     from ..support.words import differing
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import DataError
 from ..network import Network
@@ -47,52 +48,16 @@ class Reader(NamedTuple):
     place: bool = True  # whether a name without a place is refused
 
 
-def _digits(asked: DataRequest) -> Data:
-    from .readers.packaged import load_digits
+def _in(module: str, function: str, *more: str) -> Callable[[DataRequest], Data]:
+    """The reader of that name in its file, which is imported when it is called; ``more`` is what it is told beside."""
 
-    return load_digits(seed=asked.seed, limit=asked.limit)
+    def read(asked: DataRequest) -> Data:
+        reader = getattr(import_module(f".readers.{module}", __package__), function)
+        told: dict[str, Any] = {name: getattr(asked, name) for name in ("seed", "limit", *more)}
+        found: Data = reader(*([asked.place] if asked.place else []), **told)
+        return found
 
-
-def _diabetes(asked: DataRequest) -> Data:
-    from .readers.packaged import load_diabetes
-
-    return load_diabetes(seed=asked.seed, limit=asked.limit)
-
-
-def _traits(asked: DataRequest) -> Data:
-    from .readers.packaged import load_traits
-
-    return load_traits(seed=asked.seed, limit=asked.limit)
-
-
-def _shapes(asked: DataRequest) -> Data:
-    from .readers.packaged import load_shapes
-
-    return load_shapes(seed=asked.seed, limit=asked.limit)
-
-
-def _arrays(asked: DataRequest) -> Data:
-    from .readers.arrays import load_arrays
-
-    return load_arrays(asked.place, task=asked.task, seed=asked.seed, limit=asked.limit)
-
-
-def _masks(asked: DataRequest) -> Data:
-    from .readers.masks import load_masks
-
-    return load_masks(asked.place, seed=asked.seed, limit=asked.limit)
-
-
-def _parquet(asked: DataRequest) -> Data:
-    from .readers.parquet import load_parquet
-
-    return load_parquet(asked.place, seed=asked.seed, limit=asked.limit)
-
-
-def _folder(asked: DataRequest) -> Data:
-    from .readers.folder import load_folder
-
-    return load_folder(asked.place, seed=asked.seed, limit=asked.limit)
+    return read
 
 
 def _text(asked: DataRequest) -> Data:
@@ -111,14 +76,14 @@ def _torchvision(asked: DataRequest) -> Data:
 
 
 READERS = {
-    "digits": Reader("digits", _digits, place=False),
-    "digit-traits": Reader("digit-traits", _traits, place=False),
-    "diabetes": Reader("diabetes", _diabetes, place=False),
-    "shapes": Reader("shapes", _shapes, place=False),
-    "parquet": Reader("parquet:DIR", _parquet),
-    "folder": Reader("folder:DIR", _folder),
-    "masks": Reader("masks:DIR", _masks),
-    "arrays": Reader("arrays:FILE", _arrays),
+    "digits": Reader("digits", _in("packaged", "load_digits"), place=False),
+    "digit-traits": Reader("digit-traits", _in("packaged", "load_traits"), place=False),
+    "diabetes": Reader("diabetes", _in("packaged", "load_diabetes"), place=False),
+    "shapes": Reader("shapes", _in("packaged", "load_shapes"), place=False),
+    "parquet": Reader("parquet:DIR", _in("parquet", "load_parquet")),
+    "folder": Reader("folder:DIR", _in("folder", "load_folder")),
+    "masks": Reader("masks:DIR", _in("masks", "load_masks")),
+    "arrays": Reader("arrays:FILE", _in("arrays", "load_arrays", "task")),
     "text": Reader("text:FILE", _text),
     **{name: Reader(f"{name}:DIR", _torchvision, place=False) for name in SETS},
 }

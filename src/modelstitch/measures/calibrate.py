@@ -18,8 +18,7 @@ import numpy as np
 import torch
 
 from ..errors import MeasureError
-from ..stats.bootstrap import Floats
-from ..stats.discoveries import controlled
+from ..stats.bootstrap import Floats, controlled
 from .checks import Activations
 from .cka import DEBIASED
 from .measure import Measure

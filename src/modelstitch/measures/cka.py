@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..moments.moments import Known, Moments
-from .checks import Activations, bounded, cosine, pair, scaled, slack
-from .distances import distances
+from .checks import Activations, bounded, cosine, distances, pair, scaled, slack
 
 BIASED, DEBIASED, MINIBATCH, RBF = "cka_linear_biased", "cka_linear_debiased", "cka_minibatch", "cka_rbf"
 # Below this share of the biased HSIC, the debiased one is rounding.

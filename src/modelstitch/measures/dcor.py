@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .checks import Activations, bounded, cosine, pair
-from .distances import distances
+from .checks import Activations, bounded, cosine, distances, pair
 
 DCOR = "distance_correlation"
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MeasureError
-from .checks import Activations, bounded, pair
-from .distances import distances, tolerance
+from .checks import Activations, bounded, distances, pair, tolerance
 
 KNN, JACCARD, RANKS = "mutual_knn", "jaccard_knn", "rank_knn"
 NEIGHBOURS = 10

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from ..errors import MeasureError
 from ..moments.moments import Moments
-from .checks import Activations, bounded, cosine, pair, scaled
+from .checks import Activations, bounded, cosine, distances, pair, scaled, tolerance
 from .cka import overlap
-from .distances import distances, tolerance
 
 RSA, DIFFERENCE = "rsa", "rsm_difference"
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from ..errors import MeasureError
 from ..records.record import Record, Setting, as_records
-from ..stats.discoveries import controlled
+from ..stats.bootstrap import controlled
 from ..stats.pooling import Pooled, normalised, p_of_none, pool
 
 Ratio = tuple[Pooled | None, str]

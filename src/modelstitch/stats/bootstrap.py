@@ -86,3 +86,13 @@ def interval(replicates: Floats) -> tuple[float, float]:
     """The percentile interval of replicates, shape (resamples,), at ``LEVEL``; those that are NaN are left out."""
     low, high = np.nanquantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def controlled(p: Floats | Sequence[float]) -> Floats:
+    """The q-values of p-values, in the same shape: of all that are at most some q, a share of q is there by chance."""
+    # Four lines, since scipy's statistics take a second to import.
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, axis=None)[::-1]  # from the largest on
+    ranks, found = np.arange(values.size, 0, -1), np.empty(values.size)
+    found[order] = np.minimum.accumulate(np.minimum(values.ravel()[order] * values.size / ranks, 1.0))
+    return found.reshape(values.shape)

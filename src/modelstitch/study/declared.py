@@ -18,9 +18,9 @@ from ..support.progress import Tell
 from ..views import Normalise
 from .engines import Engine, local
 from .needs import Needs
+from .plan import Shard
 from .prepared import Prepared
 from .run import plan_run, run
-from .shard import Shard
 from .spec import StudySpec
 from .store import Store
 from .sweeps.bench import Bench

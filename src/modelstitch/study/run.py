@@ -25,10 +25,9 @@ from ..support.ranks import current, first, writes
 from ..support.resume import tidy
 from .engines import Engine, local
 from .needs import Needs, needs_of
-from .plan import Cell, PlannedDonor, in_company, sweeps_of, title_of
+from .plan import Cell, PlannedDonor, Shard, in_company, sweeps_of, title_of
 from .prepared import Prepared, with_members
 from .question import Question
-from .shard import Shard
 from .store import Store
 from .sweeps.bench import Bench, left
 from .sweeps.grouped import check_shared

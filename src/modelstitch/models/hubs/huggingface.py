@@ -20,7 +20,6 @@ from ...support.optional import need
 from ...support.reading import read_json
 from ...support.words import among, first_of
 from ...views import Published, from_processor, published
-from ..pooled import POOLS, pooled
 from ..request import RANDOM_ONES, Made, Request
 from ..token_view import TokenView
 from ..weights import budget, read_weights, widest
@@ -390,3 +389,49 @@ def _task(plain: dict[str, Any], spec: str) -> str:
     if is_bare(names[0]):
         return "features"
     raise SourceError(f"{spec!r} does not say its task: add ?task= with one of {', '.join(TASKS)}.")
+
+
+POOLS = ("mean", "max", "first")
+
+
+def pooled(module: nn.Module, how: str) -> nn.Module:
+    """Let a network of transformers give one vector for each text; its layers keep their names.
+
+    Args:
+        module: gives ``last_hidden_state`` (n, tokens, width); it is changed.
+        how: "mean" or "max" over the tokens that are there, or the "first" token.
+
+    Returns:
+        The module.
+    """
+    kind: Any = type(module)
+
+    class OneVector(kind):  # type: ignore[misc]
+        """The network with its states pooled."""
+
+        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+            states = super().forward(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            return over_tokens(states, attention_mask, how)
+
+    OneVector.__name__ = kind.__name__
+    module.__class__ = OneVector
+    return module
+
+
+def over_tokens(states: Tensor, mask: Tensor, how: str) -> Tensor:
+    """One vector for each text.
+
+    Args:
+        states: (n, tokens, width).
+        mask: (n, tokens), 1 where a text has a token.
+        how: as for ``pooled``.
+
+    Returns:
+        (n, width).
+    """
+    if how == "first":
+        return states[:, 0]
+    there = mask[..., None] != 0
+    if how == "max":
+        return states.masked_fill(~there, torch.finfo(states.dtype).min).amax(1)
+    return torch.where(there, states, 0).sum(1) / there.sum(1).clamp(min=1)
