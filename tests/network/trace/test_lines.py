@@ -2,12 +2,22 @@
 
 import sys
 import sysconfig
+from contextlib import nullcontext
 
 import pytest
 import torch
 
+from modelstitch import Network
 from modelstitch.network.trace import lines
-from modelstitch.network.trace.lines import SourceLine, is_outside, is_own, line_here, line_of_error, line_of_node
+from modelstitch.network.trace.lines import (
+    SourceLine,
+    is_outside,
+    is_own,
+    line_here,
+    line_of_error,
+    line_of_node,
+    without_lines,
+)
 
 
 def test_a_line_is_told_with_its_text():
@@ -71,3 +81,18 @@ def test_a_value_of_the_graph_is_at_the_users_line_else_at_the_librarys(trace, w
     node.meta["stack_trace"] = trace
     found = line_of_node(node)
     assert (None if found is None else (found.file, found.number)) == wanted
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_tracers_option_is_put_back(fails):
+    before = torch.fx.config.do_not_emit_stack_traces
+    with pytest.raises(ValueError) if fails else nullcontext(), without_lines():
+        assert torch.fx.config.do_not_emit_stack_traces
+        if fails:
+            raise ValueError
+    assert torch.fx.config.do_not_emit_stack_traces is before is False
+
+
+def test_a_trace_notes_no_lines_nobody_asks_for():
+    trace = Network(torch.nn.Linear(3, 2), torch.ones(2, 3))._trace
+    assert [line_of_node(node) for node in trace.graph.nodes] == [None] * len(trace.graph.nodes)

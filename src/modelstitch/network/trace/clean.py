@@ -56,6 +56,10 @@ _SHAPE_OF_ANOTHER = ("expand_as", "view_as", "reshape_as", "type_as", "broadcast
 _DROPOUTS = {aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default}
 
 
+class RandomError(TraceError):
+    """A network draws random numbers."""
+
+
 def functional(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """The program without in-place operations; its graph may be changed in place."""
     graph = program.graph_module.graph
@@ -180,7 +184,7 @@ def clean(graph: fx.Graph, data: fx.Node, chosen: fx.Node, batch: Any, name: str
     """Tidy ``graph`` in place; return the nodes that were replaced.
 
     Raises:
-        TraceError: if the chosen output is computed from random numbers.
+        RandomError: if the chosen output is computed from random numbers.
     """
     replaced: dict[fx.Node, fx.Node] = {}
     size = _batch_size(graph, data)
@@ -194,7 +198,7 @@ def clean(graph: fx.Graph, data: fx.Node, chosen: fx.Node, batch: Any, name: str
         if any(mark in str(node.target) for mark in _ASSERTS) and not node.users:
             graph.erase_node(node)
         elif node in needed and is_random(node.target, node.args, node.kwargs):
-            raise TraceError(
+            raise RandomError(
                 f"The network {name!r} draws random numbers in eval mode ({node.target}{_at(node)}): expected a "
                 "deterministic network; fix the noise or remove the random layer before stitching."
             )

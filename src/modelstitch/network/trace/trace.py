@@ -25,9 +25,9 @@ from torch.export.graph_signature import OutputKind
 
 from ...errors import NetworkError, TraceError, first_line
 from ..cuts import ancestors
-from .clean import clean, functional
+from .clean import RandomError, clean, functional
 from .form import InputForm, choose_output, first_tensor, repeat_batch
-from .lines import SourceLine, fixed_sizes, line_of_error
+from .lines import SourceLine, fixed_sizes, line_of_error, without_lines
 from .owner import Key, global_hooks_out
 from .twin import Scripted, kind_of, make_twin, rng_kept
 
@@ -144,6 +144,21 @@ def trace(
     Raises:
         TraceError: if the module cannot be traced, keeps the batch size fixed, draws random numbers or writes buffers.
     """
+    try:
+        with without_lines():
+            return _trace(module, form, tensors, output, name, hooks)
+    except RandomError:
+        return _trace(module, form, tensors, output, name, hooks)  # which says at what line
+
+
+def _trace(
+    module: nn.Module,
+    form: InputForm,
+    tensors: list[Tensor],
+    output: str | int | None,
+    name: str,
+    hooks: set[Key] | None,
+) -> Trace:
     data = tensors[form.data_position]
     twin = make_twin(module, hooks=hooks)
     traced = _Traced(twin, form, output)
