@@ -49,7 +49,7 @@ def test_every_state_is_counted(tmp_path):
         "1 process at work, 1 fit under way.",
         "About 90 seconds left",
         "the loss is not finite",
-        "expected JSON",
+        "expected a digest at its end",
         "1 cell is left out: the plan",
     ):
         assert words in told

@@ -21,11 +21,10 @@ from pydantic_core import from_json
 from ..errors import RecordError
 from ..support import hashing
 from ..support.hashing import canonical_json, cell_hash
-from ..support.reading import json_of
 from .answers import BITS, told_by_answers
 
 VERSION = 2
-READABLE = (1, 2)  # version 1 had no digest
+READABLE = (1, 2)  # tables hold records of version 1, whose files had no digest
 
 LOST = "lost: "  # begins the reason of a failure that is none of the cell's numbers
 _TAIL = re.compile(rb',"digest":"([0-9a-f]{64})"\}\s*\Z')
@@ -352,8 +351,7 @@ class Record(Mapping[str, Any]):
         """Read what a file says of its cell beside numbers, for who counts many.
 
         These are ends, control, notes and what it took. A changed bit is found: the digest is held against the content,
-        and the cell's name against the configuration. What the digest vouches for is not held against itself again. A
-        file without a digest is read whole.
+        and the cell's name against the configuration. What the digest vouches for is not held against itself again.
 
         Args:
             text: the file.
@@ -370,17 +368,15 @@ class Record(Mapping[str, Any]):
             >>> ms.study.Record.glance(one.to_json(), one.cell).top.name == one.top.name
             True
         """
-        body, plain, sealed = _parsed(text)
-        if not sealed or not isinstance(plain, dict) or not _named_by(body, plain) or plain["cell"] != cell:
-            return cls._read(body, plain, sealed, cell)
+        body, plain = _parsed(text)
+        if not _named_by(body, plain) or plain["cell"] != cell:
+            return cls._read(body, plain, cell)
         parts = ("version", "cell", "config", "notes", "provenance")
         return cls.of({part: plain[part] for part in parts if part in plain})
 
     @classmethod
-    def _read(cls, body: bytes, plain: Any, sealed: bool, cell: str | None) -> Record:
+    def _read(cls, body: bytes, plain: Any, cell: str | None) -> Record:
         record = cls.of(plain)
-        if not sealed and record.version != 1:
-            raise RecordError("expected a digest at its end, found none")
         check(record, named=_named_by(body, plain))
         if cell is not None and record.cell != cell:
             raise RecordError(f"expected the cell {cell}, found the cell {record.cell}")
@@ -596,24 +592,26 @@ def _config_of(value: Any) -> tuple[Mapping[str, Any], int]:
     return config, version
 
 
-def _parsed(text: bytes) -> tuple[bytes, Any, bool]:
-    """The content of a file without its digest, as bytes and as plain values, and whether there was one, which held.
+def _parsed(text: bytes) -> tuple[bytes, Any]:
+    """The content of a file without its digest, as bytes and as plain values.
 
     Raises:
-        RecordError: it did not hold, or the content is no JSON, or lacks a part.
+        RecordError: there is no digest, or it does not hold, or the content is no JSON, or lacks a part.
     """
     tail = _TAIL.search(text, max(0, len(text) - _TAIL_SIZE))
-    body = text if tail is None else text[: tail.start()]
-    if tail is not None and hashing.of(body).encode() != tail[1]:
+    if tail is None:
+        raise RecordError("expected a digest at its end, found none")
+    body = text[: tail.start()]
+    if hashing.of(body).encode() != tail[1]:
         raise RecordError("expected the content that its digest stands for, found another: it was changed")
     try:
-        plain = json_of(text, strict=True) if tail is None else from_json(body + b"}")
+        plain = from_json(body + b"}")
     except ValueError as error:
         raise RecordError(f"expected JSON, found {error}") from error
-    for part in _ALWAYS if isinstance(plain, dict) else ():
+    for part in _ALWAYS:
         if part not in plain:
             raise RecordError(f"expected {part!r} in it, found none")
-    return body, plain, tail is not None
+    return body, plain
 
 
 def check(record: Record, *, named: bool = False) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecordError, StudyError
 from ..support.files import create, make_folder, set_aside, write_atomic
-from ..support.hashing import SEAL, canonical_json, of_json, sealed, unsealed
+from ..support.hashing import canonical_json, of_json, sealed, unsealed
 from ..support.reading import read_json
 from ..support.words import differing
 
@@ -31,7 +31,7 @@ def identity_of(spec: StudySpec | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_seal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with a digest, and with a mark that they have one: where its name alone is changed, that shows."""
+    """Values with a digest, and with a mark of their form."""
     return sealed({**values, _VERSION: 2})
 
 
@@ -43,12 +43,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         RecordError: it cannot be believed.
     """
     try:
-        value = read_json(path)
-        if isinstance(value, dict):
-            if SEAL not in value and _VERSION not in value:  # of an earlier version: they had neither
-                return value
-            return {key: part for key, part in unsealed(value).items() if key != _VERSION}
-        found = type(value).__name__
+        return {key: part for key, part in unsealed(read_json(path)).items() if key != _VERSION}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(path) from error
     except (OSError, ValueError) as error:
@@ -195,7 +190,7 @@ class FolderIdentity:
             raise StudyError(
                 f"{path} cannot be read: expected a list of cells; run the study again, which writes it anew."
             )
-        if found.get("study", self._hash()) != self._hash():  # plans of earlier versions name none
+        if found.get("study") != self._hash():
             raise StudyError(
                 f"{path} is the plan of another study: expected that of study.json beside it; run the study again, "
                 f"which writes both."

@@ -31,7 +31,6 @@ class Status:
         damaged: {cell: why its file is not believed}.
         stale: how many cells the plan does not name.
         set_aside: files that were set aside.
-        undigested: cells that were written before records had a digest.
         cautions: what a reader of the records has to know.
     """
 
@@ -46,7 +45,6 @@ class Status:
     damaged: dict[str, str]
     stale: int
     set_aside: list[str]
-    undigested: int
     cautions: list[str]
 
     @property
@@ -99,7 +97,6 @@ def status_of(folder: str | Path) -> Status:
         held.damaged,
         len(held.stale),
         [str(path) for path in store.set_aside()],
-        len(held.undigested),
         held.cautions,
     )
 

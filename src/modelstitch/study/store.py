@@ -57,7 +57,6 @@ class Holdings(Generic[T]):
         missing: planned cells that are not finished; the damaged ones are among them.
         stale: cells that the plan does not name: of replaced donors, data or versions.
         planned: whether the study has a plan; without one all cells belong to it.
-        undigested: cells that were written before records had a digest.
     """
 
     spec: dict[str, Any]
@@ -66,7 +65,6 @@ class Holdings(Generic[T]):
     missing: list[str]
     stale: list[str]
     planned: bool
-    undigested: list[str]
 
     @property
     def cautions(self) -> list[str]:
@@ -76,11 +74,6 @@ class Holdings(Generic[T]):
             told.append(
                 f"{_counted(self.stale)} left out: the plan does not name them, since they are of donors, data or "
                 "options that were replaced; `modelstitch gc` removes them."
-            )
-        if self.undigested:
-            told.append(
-                f"{_counted(self.undigested)} without digest: written by an earlier version, changes in them show only "
-                "where they contradict each other."
             )
         return told
 
@@ -426,7 +419,7 @@ class Store:
         wanted = there if planned is None else set(planned)
         kept: dict[str, T] = {}
         known: dict[str, str] = {}  # fingerprints of networks by name
-        damaged, undigested = {}, []
+        damaged = {}
         for cell in sorted(there) if planned is None else (name for name in planned if name in there):
             try:
                 record = self._read(cell, read)
@@ -437,13 +430,9 @@ class Store:
                 continue
             if planned is None:
                 self._refuse_mixed(record, known)
-            if record.version == 1:
-                undigested.append(cell)
             kept[cell] = keep(record)
         missing = [cell for cell in (sorted(damaged) if planned is None else planned) if cell not in kept]
-        return Holdings(
-            self.spec, list(kept.values()), damaged, missing, sorted(there - wanted), planned is not None, undigested
-        )
+        return Holdings(self.spec, list(kept.values()), damaged, missing, sorted(there - wanted), planned is not None)
 
     def records(self) -> list[Record]:
         """Read all finished cells of the study, in the order of the plan, else of their hashes.
