@@ -25,7 +25,7 @@ from modelstitch.arrays import rehearse
 from modelstitch.arrays.given import vectors
 from modelstitch.arrays.rehearsal import foretell_rehearsal
 from modelstitch.layerwise import foretell_similarity
-from modelstitch.zoo.donors import DonorSpec, a_step, bytes_in_training, donor
+from modelstitch.zoo.donors import DonorSpec, a_step, donor
 from modelstitch.zoo.train import short_recipe
 
 Work = tuple[Callable[[], tuple[float, int]], Callable[[], Any]]  # what is said of it (seconds, bytes), and the work
@@ -53,7 +53,7 @@ def compared(width: int, steps: int, **asked: Any) -> Work:
 
     def said() -> tuple[float, int]:
         needs = plan_compare(one, other, data, **how)
-        return needs.seconds, needs.memory
+        return needs.seconds, needs.memory + needs.way
 
     return said, lambda: ms.compare(one, other, data, **how)
 
@@ -88,7 +88,12 @@ def trained(width: int) -> Work:
     net, data = f"small-resnet?width={width}&blocks=4", ms.load_data("digits")
     spec = DonorSpec(net, short_recipe(net, digits=True))
     steps = short_recipe(net, digits=True).steps
-    return lambda: (steps * a_step(spec, data), bytes_in_training(spec, data)), lambda: donor(spec, data)
+
+    def said() -> tuple[float, int]:
+        seconds, size = a_step(spec, data)
+        return steps * seconds, size
+
+    return said, lambda: donor(spec, data)
 
 
 def memory(name: str) -> float:
@@ -153,7 +158,7 @@ def main() -> None:
         [
             f"Two residual networks of width {chosen.width} on digits (fits of {chosen.steps} steps), embeddings of "
             f"{chosen.rows:,} rows. *Said* is what `--dry-run` and the first line of a command say: seconds from "
-            "measured batches, memory beside networks and one batch on its way. *Taken* is what the work then took, "
+            "measured batches, memory beside networks and data. *Taken* is what the work then took, "
             "without opening networks and writing a page, both in processor seconds of one thread; memory is by how "
             "much the process grew, batches included.",
             table(("", "seconds, said", "taken", "ratio", "memory, said, MB", "grew by, MB"), rows),

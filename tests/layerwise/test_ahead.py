@@ -5,6 +5,7 @@ import torch
 
 import modelstitch as ms
 from modelstitch.layerwise import foretell_similarity
+from modelstitch.support.footprint import Footprint
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +47,25 @@ def test_of_a_family_each_two_are_counted(two, digits):
     found = foretell_similarity(three, None, digits, layers=["block1", "block2"], measures=["cka"], device="cpu")
     assert found.what == "12 cells, 12 pairs of layers by 1 measure"
     assert found.seconds > 0
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"batch_size": 32},
+        {"measures": ["cka_minibatch"], "shuffles": 0},
+        {"measures": ["cka_rbf"]},
+        {"measures": ["cka_rbf", "mutual_knn"], "shuffles": 1},
+        {"measures": ["cka_linear_debiased"], "view": "flatten"},
+        {"split": "fit", "measures": ["cka", "procrustes"], "shuffles": 2},
+    ],
+    ids=["sums", "small-batches", "minibatches", "kernel", "kernels", "gram", "many"],
+)
+def test_memory_is_told_as_it_is_held(two, digits, asked):
+    """What the networks hold while batches pass counts, too, and a kernel's matrices do not stay for the next one."""
+    asked = {"layers": (["block1", "block3"],) * 2, "device": "cpu", **asked}
+    told = foretell_similarity(*two, digits, **asked)
+    with Footprint() as held:
+        ms.similarity(*two, digits, **asked)
+    assert told.memory == pytest.approx(held.most, rel=0.1)

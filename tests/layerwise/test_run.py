@@ -461,7 +461,7 @@ def test_a_family_gives_the_values_of_its_pairs(family, pairwise, memory, monkey
     networks, data = family
     options = dict(ASKED)
     if memory == "kept":
-        monkeypatch.setattr("modelstitch.layerwise.plan._Bytes.rows", lambda self, block: block.features)
+        monkeypatch.setattr("modelstitch.layerwise.plan.Bytes.rows", lambda self, block: block.features)
     if memory == "blocks":
         whole = plan_similarity(networks, data=data, **ASKED)
         options |= {"measures": ALL[:5], "available": max(step.size for step in whole.steps[:2]) * 2 // 3}

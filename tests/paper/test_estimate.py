@@ -43,7 +43,8 @@ def test_hours_are_steps_times_seconds():
     told = dataclasses.replace(found, figures={"2a": 10_000.0, "2b": 500.0}).sentences()
     assert "figure by figure, each beside those before it: 2a 60 processor minutes, 2b 3 processor minutes" in told
     assert found.line() == (
-        "To run: 1 training of 1,000 steps together, 3 cells; memory up to 2.0 MB; about 15 processor minutes here."
+        "To run: 1 training of 1,000 steps together, 3 cells; memory up to 2.0 MB for stitches; about 15 processor "
+        "minutes here."
     )
 
 

@@ -100,6 +100,7 @@ def test_in_words():
         "Time: about 5 minutes here, estimated from measured batches: opening networks and solving maps is not "
         "counted, and fits that stop early take less.",
     ]
+    assert "; memory up to 2.3 GB, beside donors and data; about 5 minutes here." in found.line()
     again = replace(found, later_steps=1280, later_seconds=900.0)
     assert "640 steps at most, and up to 1,280 where a control starts again; samples" in again.sentences()[1]
     assert again.sentences()[3].startswith("Time: about 5 minutes, up to 20 minutes here, estimated")

@@ -33,7 +33,7 @@ def test_what_is_to_be_run_is_said_first(pair, digits, tmp_path):
     first, *rest = said
     assert re.fullmatch(
         r"To run: 2 cells in 2 sweeps: 0 steps at most; samples that are read: [\d,]+ of fit, 0 of val, "
-        r"[\d,]+ of test; memory up to [\d.]+ [kMG]?B; about \d+ seconds here\.",
+        r"[\d,]+ of test; memory up to [\d.]+ [kMG]?B, beside donors and data; about \d+ seconds here\.",
         first,
     )
     assert rest

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import torch
 
 from modelstitch.support.ahead import TIMED, WARM, Ahead, first_steps
 
@@ -17,7 +18,9 @@ def test_it_is_said_in_lines_for_who_asks_and_in_one_before_the_work():
         "Time: about 10 minutes here, estimated from measured batches.",
         "The results would be in x.",
     ]
-    assert TOLD.line() == "To run: 3 maps to fit; 2 passes; memory up to 12.0 MB; about 10 minutes here."
+    assert TOLD.line() == (
+        "To run: 3 maps to fit; 2 passes; memory up to 12.0 MB, beside the rest; about 10 minutes here."
+    )
     assert TOLD.plain() == {"what": "3 maps to fit", "passes": "2 passes", "memory": 12_000_000, "seconds": 600.0}
 
 
@@ -36,7 +39,7 @@ def test_a_few_steps_are_measured_and_the_work_ends(monkeypatch, steps):
             except Exception:  # what the work itself forgives stops no measurement
                 pytest.fail("it was caught")
 
-    first, each = first_steps(work)
+    first, each, _ = first_steps(work)
     assert first == 13
     assert len(taken) <= 1 + WARM + TIMED
     assert each == {1: 13, 2: 3}.get(steps, 2)
@@ -45,3 +48,13 @@ def test_a_few_steps_are_measured_and_the_work_ends(monkeypatch, steps):
 def test_what_the_work_raises_is_raised():
     with pytest.raises(ValueError, match="no work"):
         first_steps(lambda stepped: (_ for _ in ()).throw(ValueError("no work")).__next__())
+
+
+def test_memory_of_steps_is_what_their_tensors_hold_together():
+    def work(stepped):
+        kept = torch.ones(1000)  # 4,000 bytes
+        for _ in range(3):
+            kept = kept + 1  # beside the one before it
+            stepped()
+
+    assert first_steps(work).memory == 8_000

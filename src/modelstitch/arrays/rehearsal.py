@@ -413,4 +413,4 @@ def _step(family: str, old: Vectors, new: Vectors, rows: int) -> float:
     some = np.arange(rows)
     x, y = old.only(some), new.only(some)
     mlp = mlp_of(family, Moments.of(torch.from_numpy(x.all()), torch.from_numpy(y.all())), rows, 0)
-    return first_steps(lambda stepped: improve(mlp, x, y, None, seed=0, stepped=stepped))[1]
+    return first_steps(lambda stepped: improve(mlp, x, y, None, seed=0, stepped=stepped)).later

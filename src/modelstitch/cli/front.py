@@ -81,16 +81,21 @@ def _ahead(
     """What the front will take: nothing is kept or written."""
     import time
 
+    import torch
+
     from ..stitched.cost import donors_of, ways_of
     from ..stitched.timing import WARM_UP
     from ..support.ahead import Ahead
+    from ..support.footprint import Footprint
     from ..support.words import counted
 
     donors_of(results.records, models)
-    ways, calls, seconds = ways_of(results.records), 1 + WARM_UP + rounds, []
+    ways, calls, seconds, memory = ways_of(results.records), 1 + WARM_UP + rounds, [], 0
     for model in models:
         whole, inputs = model.full(), model.batch_of(batch_size)
-        whole(inputs)
+        with torch.no_grad(), Footprint() as held:
+            whole(inputs)
+        memory = max(memory, held.most)
         begun = time.perf_counter()
         whole(inputs)
         seconds.append(time.perf_counter() - begun)
@@ -100,8 +105,8 @@ def _ahead(
         f"{counted(len(ways), 'stitch', 'stitches')} and {counted(len(models), 'whole network')}, {calls} calls of "
         f"each with {counted(batch_size, 'sample')}{files}",
         "0 passes over the data",
-        sum(weight.nbytes for model in models for weight in model.module.parameters()),
-        "one batch on its way",
+        memory,
+        "the networks and the stitches",
         sum(seconds) / len(models) * calls * every * (2 if exported else 1),
         "for the calls, from one call of each network",
         () if out is None else (f"The figure would be {out}.",),

@@ -116,20 +116,21 @@ def _ahead(spec: DonorSpec, recipe: Recipe, data: Data, out: Path, device: str) 
     from ..support.ahead import Ahead
     from ..support.device import pick_device
     from ..support.words import counted
-    from ..zoo.donors import a_step, bytes_in_training, place_of
+    from ..zoo.donors import a_step, place_of
 
     folder = out / spec.name if spec.name else place_of(spec, data, out)
     if folder.exists():
         told = f"{folder} is there: the command reads the donor in it, or refuses it."
         return Ahead("0 cells, none to train", "0 passes", 0, "the donor's weights", 0.0, more=(told,))
     fit = min(recipe.n_fit or data.size("fit"), data.size("fit"))
+    seconds, memory = a_step(spec, data, pick_device(device))
     return Ahead(
         f"1 cell, {counted(recipe.steps, 'step')} of {recipe.batch_size} samples",
         f"{recipe.steps * recipe.batch_size / fit:.3g} passes over {fit:,} samples of fit, 1 over {data.size('val'):,} "
         f"of val and {data.size('test'):,} of test",
-        bytes_in_training(spec, data),
-        "one batch on its way",
-        recipe.steps * a_step(spec, data, pick_device(device)),
+        memory,
+        "the data",
+        recipe.steps * seconds,
         "from measured steps",
         (f"The donor would be in {folder}.",),
     )

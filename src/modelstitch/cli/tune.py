@@ -82,18 +82,17 @@ def _ahead(stitched: Stitched, data: Data, unfreeze: str, options: dict[str, Any
     spec, seed = spec_of({k: v for k, v in options.items() if k != "seed"}), options["seed"]
     networks, looks = stitched.networks("tune"), 1 + -(-spec.steps // spec.eval_every)
     numbers = free(copy.deepcopy(stitched), unfreeze, networks[1], stitched.seam)
-    first, step = first_steps(
+    first, step, memory = first_steps(
         lambda stepped: tuned(
             stitched, networks, data, unfreeze, spec, seed=seed, name=stitched.seam, tell=lambda *_: stepped()
         )
     )
-    every = sum(weight.nbytes for weight in stitched.state_dict().values())
     return Ahead(
         f"1 cell, {counted(spec.steps, 'step')} of {spec.batch_size} samples with {numbers:,} numbers free",
         f"{spec.steps * spec.batch_size / data.size('fit'):.3g} passes over {data.size('fit'):,} samples of fit, "
         f"{counted(looks, 'look')} at {data.size('val'):,} of val, 1 at {data.size('test'):,} of test",
-        2 * every + 3 * 4 * numbers,  # a copy, its best state; gradients, and two of Adam's
-        "the stitch itself and one batch on its way",
+        memory,
+        "the stitch itself and the data",
         max(first - step, 0.0) * (looks + data.size("test") / data.size("val")) + step * spec.steps,
         "from measured steps and a look",
         (f"The tuned stitch would be in {out}.",),

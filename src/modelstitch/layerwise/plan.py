@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -107,6 +108,11 @@ class Step:
     products: float = 0.0
     kept: bool = False
 
+    @property
+    def kernels(self) -> bool:
+        """Whether matrices between all examples are kept, one for each layer."""
+        return self.way == "rows" and any(measure.name in KERNELS for measure in self.measures)
+
     def describe(self) -> str:
         """The step in words."""
         times = "one pass" if self.passes == 1 else f"{self.passes:.3g} passes"
@@ -119,19 +125,60 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Bytes:
+    """Bytes that each way takes for some layers."""
+
+    n: int
+    number: int  # bytes of one activation
+    shuffles: int
+
+    def sums(self, block: Block) -> int:
+        p, q = (sum(side.values()) for side in (block.left, block.right))
+        return MomentsGrid.bytes_needed(block.left, None if block.one_set else block.right) + 8 * self.shuffles * p * q
+
+    def rows(self, block: Block) -> int:
+        return self.number * self.n * block.features
+
+    def kernels(self, block: Block) -> int:
+        return 8 * self.n**2 * (len(block.layers) + 4)
+
+    def minibatch(self, block: Block) -> int:
+        widest = max(block.layers.values())
+        matrices = 8 * 6 * MINIBATCH**2 * len(block.layers)
+        return self.number * (block.features + MINIBATCH * widest) + matrices
+
+    def gram(self, block: Block, held: int | None = None) -> int:
+        held = CHUNK if held is None else held
+        layers = len(block.layers)
+        vectors = 8 * self.n * (2 * layers + self.shuffles)
+        rows = min(held + CHUNK, self.n) + 1
+        return self.number * block.features * rows + 8 * 6 * CHUNK**2 * layers + vectors
+
+    def of(self, way: str, block: Block, *, kernels: bool = False) -> int:
+        """Of a block, beside the networks and the activations of one batch."""
+        plain = {"sums": self.sums, "minibatch": self.minibatch, "gram": self.gram, "rows": self.rows}
+        return plain[way](block) + (self.kernels(block) if kernels else 0)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What ``similarity`` will do.
 
     Attributes:
         steps: one after another.
-        examples: how many there are.
+        sizes: what each way takes.
         networks, pairs: how many there are.
     """
 
     steps: tuple[Step, ...]
-    examples: int
+    sizes: Bytes
     networks: int = 2
     pairs: int = 1
+
+    @property
+    def examples(self) -> int:
+        """How many there are."""
+        return self.sizes.n
 
     @property
     def size(self) -> int:
@@ -208,12 +255,12 @@ def plan_of(
         )
     number = max(4, *(layer.dtype.itemsize for _, layer in places.values()))
     free = available_bytes() if available is None else available
-    planned = _Planned(meeting, widths, measures, _Bytes(n, number, shuffles), free)
+    planned = _Planned(meeting, widths, measures, Bytes(n, number, shuffles), free)
     parts: dict[str, list[Measure]] = {}
     for measure in measures:
         parts.setdefault(planned.way(measure), []).append(measure)
     steps = [planned.step(way, chosen) for way, chosen in parts.items()]
-    return Plan(tuple(steps), n, len(meeting.networks), len(meeting.pairs))
+    return Plan(tuple(steps), planned.sizes, len(meeting.networks), len(meeting.pairs))
 
 
 def chosen_measures(measures: str | Measure | Sequence[str | Measure]) -> list[Measure]:
@@ -249,36 +296,6 @@ def width(layer: Layer, view: str) -> int:
     return layer.channels
 
 
-@dataclass(frozen=True)
-class _Bytes:
-    """Bytes that each way takes for some layers."""
-
-    n: int
-    number: int  # bytes of one activation
-    shuffles: int
-
-    def sums(self, block: Block) -> int:
-        p, q = (sum(side.values()) for side in (block.left, block.right))
-        return MomentsGrid.bytes_needed(block.left, None if block.one_set else block.right) + 8 * self.shuffles * p * q
-
-    def rows(self, block: Block) -> int:
-        return self.number * self.n * block.features
-
-    def kernels(self, block: Block) -> int:
-        return 8 * self.n**2 * (len(block.layers) + 4)
-
-    def minibatch(self, block: Block) -> int:
-        widest = max(block.layers.values())
-        matrices = 8 * 6 * MINIBATCH**2 * len(block.layers)
-        return self.number * (block.features + MINIBATCH * widest) + matrices
-
-    def gram(self, block: Block, held: int | None = None) -> int:
-        held = CHUNK if held is None else held
-        layers = len(block.layers)
-        vectors = 8 * self.n * (2 * layers + self.shuffles)
-        return self.number * block.features * (held + CHUNK + 1) + 8 * 6 * CHUNK**2 * layers + vectors
-
-
 class _Planned:
     """The ways and blocks of one meeting."""
 
@@ -287,7 +304,7 @@ class _Planned:
         meeting: Meeting,
         widths: dict[LayerKey, int],
         measures: Sequence[Measure],
-        sizes: _Bytes,
+        sizes: Bytes,
         free: int | None,
     ) -> None:
         self.meeting, self.widths, self.sizes, self.free = meeting, widths, sizes, free
@@ -335,12 +352,7 @@ class _Planned:
         """
         sizes, free, whole = self.sizes, self.free, self.whole
         kernels = any(m.name in KERNELS for m in measures)
-        cost: Callable[[Block], int] = {
-            "sums": sizes.sums,
-            "minibatch": sizes.minibatch,
-            "gram": sizes.gram,
-            "rows": lambda block: sizes.rows(block) + (sizes.kernels(block) if kernels else 0),
-        }[way]
+        cost: Callable[[Block], int] = partial(sizes.of, way, kernels=kernels and way == "rows")
         kept = self._kept(way, measures, cost(whole), kernels)
         if kept is not None:
             return kept
@@ -369,8 +381,9 @@ class _Planned:
             parts = [part for block in self.apart for part in self._split(block, sizes.sums, left, way)]
             size = max(map(sizes.sums, parts))
         elif way == "rows" and kernels and whole > room:
-            parts = self._split(self.whole, sizes.kernels, left, way)
-            size = max(map(sizes.kernels, parts))
+            cost = partial(sizes.of, way, kernels=True)
+            parts = self._split(self.whole, cost, left, way)
+            size = max(map(cost, parts))
         else:
             return None
         return Step(way, tuple(measures), tuple(parts), every + size, 1, kept=True)

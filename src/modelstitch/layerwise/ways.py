@@ -17,7 +17,7 @@ from ..measures.checks import pair as checked
 from ..measures.cka import DEBIASED, debiased_from_moments
 from ..measures.evaluate import level
 from ..measures.hsic import FullSums, MinibatchSums
-from ..measures.kernels import KERNELS, Kernel
+from ..measures.kernels import KERNELS
 from ..moments.moments import Moments
 from ..moments.null import NullGrid, derangement
 from ..support.fast.products import gram
@@ -96,26 +96,25 @@ Whole: TypeAlias = dict[LayerKey, Tensor]  # all rows of every layer
 def run_rows(rows: Rows, block: Block, step: Step, batch_size: int, shuffles: int, seed: int) -> list[LayerPair]:
     """Every pair of a block; matrices between examples are made once a layer."""
     parts = list(rows.each(block.layers, batch_size))
-    whole = {key: torch.cat([part[key] for part in parts]) for key in block.layers}
-    del parts
+    whole = {key: torch.cat([part.pop(key) for part in parts]) for key in block.layers}
     n = len(next(iter(whole.values())))
     generator = torch.Generator().manual_seed(seed)
     orders = [derangement(n, generator).to(rows.device) for _ in range(shuffles)]
     with alone_if_small(min(n, max(block.layers.values()))):
         found: list[LayerPair] = []
         for measure in step.measures:
-            kernel = KERNELS.get(measure.name) if measure is MEASURES.get(measure.name) else None
-            value = _plainly(whole, orders) if kernel is None else _by_kernel(kernel, measure, whole, orders)
-            found += measured([measure], rows.meeting, block, value, shuffles)
+            by_kernel = measure is MEASURES.get(measure.name) and measure.name in KERNELS
+            values = _by_kernel if by_kernel else _plainly
+            found += measured([measure], rows.meeting, block, values(measure, whole, orders), shuffles)
         return found
 
 
-def _plainly(whole: Whole, orders: list[Tensor]) -> ValueOf:
+def _plainly(measure: Measure, whole: Whole, orders: list[Tensor]) -> ValueOf:
     """A measure of rows, those of the top shuffled where a shuffle is asked for."""
     return lambda measure, b, t, k: measure(whole[b], whole[t] if k is None else whole[t][orders[k]])
 
 
-def _by_kernel(kernel: Kernel, measure: Measure, whole: Whole, orders: list[Tensor]) -> ValueOf:
+def _by_kernel(measure: Measure, whole: Whole, orders: list[Tensor]) -> ValueOf:
     """A measure of matrices between examples, each made once."""
     made = {key: _prepared(own, measure, key) for key, own in whole.items()}
 
@@ -123,7 +122,7 @@ def _by_kernel(kernel: Kernel, measure: Measure, whole: Whole, orders: list[Tens
         one, other = made[b], made[t]
         if isinstance(one, str) or isinstance(other, str):
             raise SideError(one if isinstance(one, str) else other)
-        return kernel.value(one, other, measure.name, None if shuffle is None else orders[shuffle])
+        return KERNELS[measure.name].value(one, other, measure.name, None if shuffle is None else orders[shuffle])
 
     return value
 

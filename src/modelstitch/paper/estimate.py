@@ -115,7 +115,7 @@ class Forecast:
         steps = sum(t.steps for t in self.trainings)
         return (
             f"To run: {counted(len(self.trainings), 'training')} of {counted(steps, 'step')} together, "
-            f"{counted(self.cells, 'cell')}; memory up to {readable(self.memory)}; about "
+            f"{counted(self.cells, 'cell')}; memory up to {readable(self.memory)} for stitches; about "
             f"{_of_processor(self.seconds)} here."
         )
 
@@ -145,13 +145,13 @@ def estimate_own(figures: Sequence[Figure], job: Job) -> Ahead:
                 kept |= needs.held
                 if needs.forwards.keys() - cells:
                     seconds, samples = seconds + needs.seconds, samples + sum(needs.samples.values())
-                    memory = max(memory, needs.memory)
+                    memory = max(memory, needs.memory + needs.way)
                 cells |= needs.forwards.keys()
     return Ahead(
         f"{len(cells) + len(kept)} stitches, {len(kept)} of them kept already; nothing is trained",
         f"{samples:,} samples that are read",
         memory,
-        "the networks and one batch's way through a top",
+        "the networks",
         seconds,
         "estimated from measured batches; similarities, matched matrices and paths between weights are not counted",
     )

@@ -82,8 +82,8 @@ class Needs:
         return [
             *told,
             f"{self._passes}.",
-            f"Memory: {self._memory} for the stitches of one part, beside {readable(self.donors)} of donors' weights "
-            f"and {f'{readable(self.way)} of ' if self.way else ''}one batch's way through a top.",
+            f"Memory: up to {readable(self.memory)} for the stitches of one part, beside {readable(self.donors)} of "
+            f"donors' weights and {f'{readable(self.way)} of ' if self.way else ''}one batch's way through a top.",
             f"Time: {self._time} here, estimated from measured batches: opening networks and solving maps is not "
             "counted, and fits that stop early take less.",
         ]
@@ -93,7 +93,8 @@ class Needs:
         kept = f" ({self.kept:,} kept already)" if self.kept else ""
         time = f"; {self._time} here" if self.seconds else ""
         return (
-            f"To run: {counted(self.cells - self.kept, 'cell')}{kept} in {self._passes}; memory {self._memory}{time}."
+            f"To run: {counted(self.cells - self.kept, 'cell')}{kept} in {self._passes}; memory up to "
+            f"{readable(self.memory + self.way)}, beside donors and data{time}."
         )
 
     @property
@@ -108,10 +109,6 @@ class Needs:
     def _time(self) -> str:
         likely, most = duration(self.seconds), duration(self.seconds + self.later_seconds)
         return f"about {likely}" if most == likely else f"about {likely}, up to {most}"
-
-    @property
-    def _memory(self) -> str:
-        return f"up to {readable(self.memory)}"
 
 
 def needs_of(cells: Sequence[Cell], bench: Bench, kept: Collection[str] = (), *, timed: bool = True) -> Needs:

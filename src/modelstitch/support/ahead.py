@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .memory import readable
 from .words import duration
@@ -62,7 +62,7 @@ class Ahead:
     def line(self) -> str:
         """The same in one line, before the work begins."""
         return (
-            f"To run: {self.what}; {self.passes}; memory up to {readable(self.memory)}; about "
+            f"To run: {self.what}; {self.passes}; memory up to {readable(self.memory)}, beside {self.beside}; about "
             f"{duration(self.seconds)} here."
         )
 
@@ -75,21 +75,41 @@ class _Enough(BaseException):  # none that the work itself would catch
     """Enough steps were measured."""
 
 
-def first_steps(work: Callable[[Callable[[], None]], Any]) -> tuple[float, float]:
-    """Seconds until the first step of work is done, and of a later one; the work is stopped after a few.
+class FirstSteps(NamedTuple):
+    """What some steps took.
+
+    Attributes:
+        first: seconds until the first one was done.
+        later: seconds of a later one.
+        memory: the most bytes that tensors held at a time, which were made by the steps that warm up or before.
+    """
+
+    first: float
+    later: float
+    memory: int
+
+
+def first_steps(work: Callable[[Callable[[], None]], Any]) -> FirstSteps:
+    """Do the first steps of work, and stop it after a few.
 
     Args:
         work: calls what it is given after each step.
     """
+    from .footprint import Footprint  # pages are drawn without torch
+
     marks = [time.perf_counter()]
+    with suppress(_Enough), ExitStack() as weighing:
+        held = weighing.enter_context(Footprint())
 
-    def stepped() -> None:
-        marks.append(time.perf_counter())
-        if len(marks) > 1 + WARM + TIMED:
-            raise _Enough
+        def stepped() -> None:
+            marks.append(time.perf_counter())
+            if len(marks) > WARM:
+                weighing.close()
+            if len(marks) > 1 + WARM + TIMED:
+                raise _Enough
 
-    with suppress(_Enough):
         work(stepped)
     first, later = marks[1] - marks[0], len(marks) - 2
     warm = min(WARM, later - 1)
-    return first, (marks[-1] - marks[1 + warm]) / (later - warm) if later else first
+    each = (marks[-1] - marks[1 + warm]) / (later - warm) if later else first
+    return FirstSteps(first, each, held.most)

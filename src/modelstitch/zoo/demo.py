@@ -11,7 +11,7 @@ from ..network import Network
 from ..support.ahead import Ahead
 from ..support.progress import Tell
 from ..support.words import counted
-from .donors import Donor, DonorSpec, a_step, bytes_in_training, donor, place_of
+from .donors import Donor, DonorSpec, a_step, donor, place_of
 from .nets import build
 from .selfsup import SIMCLR_DIGITS, SelfRecipe
 from .train import SHORT_DIGITS, Recipe
@@ -62,12 +62,13 @@ def training_ahead(out: Path, seed: int) -> Ahead:
     left = [spec for spec in specs if not place_of(spec, data, out / "donors").exists()]
     steps = sum(map(_steps, left))
     samples = sum(_steps(spec) * _base(spec).batch_size for spec in left)
+    each = [a_step(spec, data) for spec in left]
     return Ahead(
         f"{counted(len(left), 'network')} to train, {counted(steps, 'step')} together",
         f"{samples / data.size('fit'):.3g} passes over {data.size('fit'):,} samples of fit",
-        max((bytes_in_training(spec, data) for spec in left), default=0),
-        "one batch on its way",
-        sum(_steps(spec) * a_step(spec, data) for spec in left),
+        max((size for _, size in each), default=0),
+        "the data",
+        sum(_steps(spec) * seconds for spec, (seconds, _) in zip(left, each)),
         "from measured steps",
     )
 

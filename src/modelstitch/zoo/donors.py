@@ -197,16 +197,13 @@ def donor(
     return dataclasses.replace(trained, folder=folder)
 
 
-def a_step(spec: DonorSpec, data: Data, device: torch.device | str = "cpu") -> float:
-    """Seconds that one step of a donor's training takes here, from a few steps of it; nothing is kept."""
-    return first_steps(lambda stepped: donor(spec, data, device=device, progress=lambda *_: stepped()))[1]
+def a_step(spec: DonorSpec, data: Data, device: torch.device | str = "cpu") -> tuple[float, int]:
+    """Seconds that one step of a donor's training takes here, and bytes that it holds, from a few steps of it.
 
-
-def bytes_in_training(spec: DonorSpec, data: Data) -> int:
-    """What a net's weights take while they are trained: themselves, their gradients, two moments of the optimiser."""
-    with torch.device("meta"):
-        module = build(_whole_net(spec, with_labels(data, spec.labels, seed=spec.seed)))
-    return sum(4 * weight.nbytes for weight in module.parameters())
+    Nothing is kept.
+    """
+    found = first_steps(lambda stepped: donor(spec, data, device=device, progress=lambda *_: stepped()))
+    return found.later, found.memory
 
 
 def _folder_name(name: str) -> str:
