@@ -80,7 +80,9 @@ def fit_words(records: Sequence[Record], protocol: str) -> str:
         fit = record.fit
         if record.tags["protocol"] == protocol and fit and record.objective not in (None, "none", "match"):
             text = f"{fit['steps']:,} steps of {fit['batch_size']} samples at rate {fit['learning_rate']:g}"
-            text += ", less where the start is near the top's own error" if fit.get("adapt_rate") else ""
+            muon = fit.get("optimizer") == "muon"
+            adapted = "more where the start is far from" if muon else "less where the start is near"
+            text += f", {adapted} the top's own error" if fit.get("adapt_rate") else ""
             told[text if fit.get("augment", True) else f"{text}, on samples that are not augmented"] = None
             if starts := record.config.get("starts"):
                 told[f"of class-noise the best of up to {starts} starts, by validation error"] = None

@@ -172,6 +172,7 @@ def question(line: Line, models: Sequence[Model], protocol: Protocol, job: Job) 
     families = tuple(f"conv:{k}" for k in job.scale.kernels) if line.families == ("kernels",) else line.families
     return {
         "starts": 1,  # where the scale asks for no more
+        "optimizer": "adam",  # as all scales were run
         **job.scale.fit[protocol.name],
         **pairs,
         "data": job.seen_by(top) if which == "top" else job.data,

@@ -9,10 +9,12 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ..engine.controls import CONTROLS, Control
-from ..engine.fit.options import MATCH, OF_LOOKS, SOLVED, FitSpec
+from ..engine.fit.options import MATCH, OF_STEPS, SOLVED, FitSpec
+from ..engine.fit.whiten import by_muon
 from ..errors import StudyError
 from ..network.layers import matching
 from ..notation import is_pattern, matched, parse
+from ..stitchers import family_of
 from ..support.hashing import cell_hash
 from ..support.words import hint, some
 from .question import Question
@@ -309,7 +311,7 @@ def _cell(
     instead = row.stands_as if row is not None and row.sender is not None else ""
     if top.budget is not None and question.fit.budget == "top":  # fitted on what the top was trained on, and no more
         data = {**data, "fit": min(top.budget, data["fit"]), "budget": top.budget}
-    config = {
+    config: dict[str, Any] = {
         "bottom": _end(bottom, b, instead),
         "top": _end(top, t),
         "family": family,
@@ -322,8 +324,8 @@ def _cell(
         "seed": seed,
         "data": data,
         "normalisation": (row.normalisation if row is not None else None) or question.normalisation,
-        "fit": _fit(question.fit, objective, data["val"]),
     }
+    config["fit"] = _fit(question.fit, config, data["val"])
     return Cell(cell_hash(config), config)
 
 
@@ -339,11 +341,13 @@ def _restarted(control: Control | None, objective: str) -> bool:
     return control is not None and control.positive and objective not in SOLVED
 
 
-def _fit(spec: FitSpec, objective: str, val: int) -> dict[str, Any]:
-    """How a cell is fitted, as it is named by: options of looks where they may change what is kept, and no others."""
-    stated = {key: value for key, value in spec.model_dump(mode="json").items() if key not in OF_LOOKS}
-    if objective in SOLVED:
+def _fit(spec: FitSpec, config: Mapping[str, Any], val: int) -> dict[str, Any]:
+    """How a cell is fitted, as it is named by: some options only where they may change what is kept."""
+    stated = {key: value for key, value in spec.model_dump(mode="json").items() if key not in OF_STEPS}
+    if config["objective"] in SOLVED:
         return stated
+    if by_muon(spec, family_of(config["family"])[0], config["normalisation"]):
+        stated["optimizer"] = spec.optimizer
     if spec.look < val:
         stated["look"] = spec.look
     if spec.stop_early and spec.steps > 2 * spec.eval_every:  # with three looks after the start

@@ -152,7 +152,8 @@ def test_two_fits_are_equal(pair, digits):
 
 FIT = {"steps": 10, "eval_every": 4, "batch_size": 100, "start_samples": 200, "device": "cpu", "both": False}
 CASES = {
-    "whitened, at an adapted rate": {"family": ("affine", "conv:3")},
+    "whitened, by muon": {"family": ("affine", "conv:3"), "optimizer": "muon"},
+    "whitened, by adam": {"family": ("affine", "conv:3"), "optimizer": "adam"},
     "two stages": {"objective": [("task", "distill")], "family": ("low-rank:4",)},
     "one stage beside two": {"objective": ["match", "task", ("distill", "task")]},
     "moving statistics, from random": {

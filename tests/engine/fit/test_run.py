@@ -15,7 +15,7 @@ from modelstitch.engine.evaluate import own_error
 from modelstitch.engine.fit.closed import collect, solve
 from modelstitch.engine.fit.loop import train
 from modelstitch.engine.fit.options import FitSpec
-from modelstitch.engine.fit.run import LEAST, Run, pace
+from modelstitch.engine.fit.run import FALLS, LEAN, LEAST, MUON, Run, boost, pace
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.errors import DataError, FitError, InexactCutError, MeasureError
@@ -245,6 +245,21 @@ CASES = {
 }
 
 
+BOOSTED = {
+    "better than the top": (8.0, 10.0, 90.0, 1.0),
+    "a quarter lost": (30.0, 10.0, 90.0, 1.0),
+    "half lost": (50.0, 10.0, 90.0, 4.0),
+    "worse than chance": (95.0, 10.0, 90.0, 16.0),
+    "a top that knows nothing": (90.0, 90.0, 90.0, 16.0),
+}
+
+
+@pytest.mark.parametrize("case", BOOSTED)
+def test_muons_rate_is_larger_for_starts_that_are_far_off(case):
+    error, own, chance, factor = BOOSTED[case]
+    assert boost(error, own, chance) == pytest.approx(factor)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_rate_grows_with_what_the_start_has_lost(case):
     error, own, chance, factor = CASES[case]
@@ -301,13 +316,58 @@ def test_the_tops_own_error_and_chance(pair, digits):
 
 @pytest.mark.parametrize("init", ["closed", "random"])
 def test_a_run_takes_the_rate_of_its_start_and_keeps_it(pair, digits, init):
-    stream, full, rates = fitted(pair, digits, init=init)
+    stream, full, rates = fitted(pair, digits, init=init, optimizer="adam")
     own, chance = own_error(sweep_of(pair, digits))
     factor = pace(stream.history[0][1], own, chance)
     assert factor == 1.0 if init == "random" else factor < 1
     assert stream.rate == pytest.approx(full * factor)
     cosine = [0.5 * (1 + math.cos(math.pi * step / 4)) for step in range(4)]
     assert rates == pytest.approx([full * factor * c for c in cosine])
+
+
+@pytest.mark.parametrize("init", ["closed", "random"])
+def test_muons_rate_falls_like_one_over_the_root_of_the_steps(pair, digits, init):
+    stream, full, rates = fitted(pair, digits, init=init, optimizer="muon")
+    factor = boost(stream.history[0][1], *own_error(sweep_of(pair, digits)))
+    assert factor == (16.0 if init == "random" else 1.0)
+    assert full == pytest.approx(MUON * FitSpec().learning_rate)
+    assert rates == pytest.approx([full * factor / math.sqrt(1 + step / FALLS) for step in range(4)])
+
+
+def test_what_muon_leaves_is_the_mean_of_the_states_which_leans_to_the_recent_ones(pair, digits, monkeypatch):
+    states, step = [], Run.step
+
+    def stepped(self, *args):
+        step(self, *args)
+        states.append([p.detach().clone() for p in self.stitcher.parameters()])
+        self.best_state = self._state()  # the last one, whatever it is worth
+        found[:] = [self]
+
+    found: list[Run] = []
+    monkeypatch.setattr(Run, "step", stepped)
+    monkeypatch.setattr(Run, "look", lambda self, at, outcome: self.stream.history.append((at, 50.0, 1.0)))
+    monkeypatch.setattr(Run, "decide", lambda self, size: None)
+    stream, _, _ = fitted(pair, digits, optimizer="muon")
+    weights = [math.prod((t + i) / (1 + i) for i in range(LEAN)) for t in range(1, 5)]
+    mean = [sum(w * p for w, p in zip(weights, group)) / sum(weights) for group in zip(*states)]
+    for one, other in zip(found[0].mean.parameters(), mean, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+    found[0].mean.core.data[:] = mean[0]
+    assert torch.allclose(stream.stitcher.weight, found[0].mean.plain().weight, atol=1e-5)
+    assert not torch.allclose(stream.stitcher.weight, found[0].stitcher.plain().weight, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "policy", "named"),
+    [("affine", {}, True), ("conv:3", {}, True), ("mlp:8", {}, False), ("affine", {"normalisation": "batch"}, False)],
+)
+def test_a_record_names_the_optimiser_where_it_is_muon(pair, digits, family, policy, named):
+    options = {"steps": 2, "eval_every": 2, "family": family, "device": "cpu", **policy}
+    by_muon, by_adam = (stitch(*pair, "block2", digits, optimizer=name, **options).record for name in ("muon", "adam"))
+    assert by_muon["config"]["fit"].get("optimizer") == ("muon" if named else None)
+    assert "optimizer" not in by_adam["config"]["fit"]  # as cells were called before there was another
+    assert (by_muon.cell != by_adam.cell) == named
+    assert (by_muon.history != by_adam.history) == named
 
 
 @pytest.mark.slow
@@ -323,8 +383,8 @@ def test_steps_that_are_not_whitened_and_those_asked_for_keep_their_rate(pair, d
 @pytest.mark.slow
 def test_a_record_states_the_rate(pair, digits):
     options = {"steps": 4, "eval_every": 2, "device": "cpu", "learning_rate": 0.01}
-    adapted = stitch(*pair, "block2", digits, **options)
-    plain = stitch(*pair, "block2", digits, adapt_rate=False, **options)
+    adapted = stitch(*pair, "block2", digits, optimizer="adam", **options)
+    plain = stitch(*pair, "block2", digits, optimizer="adam", adapt_rate=False, **options)
     closed = stitch(*pair, "block2", digits, objective="match", device="cpu")
     rates = [{m["metric"]: m["value"] for m in s.record["metrics"]}.get("rate") for s in (adapted, plain, closed)]
     assert rates[1] == pytest.approx(0.01 * 64 / 16)

@@ -51,7 +51,7 @@ def test_steps_change_the_kernel_and_nothing_else():
     conv = Conv.random(Site(6, 5, "map"), torch.Generator().manual_seed(3), kernel=3)
     before = conv.weight.detach().clone()
     whitened = Whitened(conv, moments)
-    assert {name for name, _ in whitened.named_parameters()} == {"core", "offset"}
+    assert {name for name, _ in whitened.named_parameters()} == {"core"}
     whitened(torch.ones(2, 6, 5, 5)).square().sum().backward()
     assert whitened.core.grad is not None
     assert whitened.core.grad.abs().sum() > 0
@@ -83,7 +83,9 @@ def test_steps_that_pull_together_move_the_output_as_far_with_any_number_of_chan
 )
 def test_a_run_takes_the_rate_of_its_layer(pair, digits, family, factor):
     bottom, top = pair
-    sweep = Sweep(NetworkSender(bottom), top, digits, FitSpec(learning_rate=0.01), torch.device("cpu"))
+    sweep = Sweep(
+        NetworkSender(bottom), top, digits, FitSpec(learning_rate=0.01, optimizer="adam"), torch.device("cpu")
+    )
     cls, options = family_of(family)
     stream = open_stream(
         family,

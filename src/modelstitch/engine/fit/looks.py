@@ -9,6 +9,7 @@ looks. Where that is not clear both are read on, twice as many samples each time
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 
 import torch
@@ -75,13 +76,11 @@ class Looking:
             run.decide(self._size)
 
     def _outcomes(self, runs: Sequence[Run], start: int, stop: int) -> list[Outcome | None]:
-        for run in runs:
-            run.stitcher.eval()
-        some = self._batches(start, stop)
-        found = outcomes([run.stream for run in runs], self._sweep, "val", self._send, batches=some)
-        for run in runs:
-            run.stitcher.train()
-        return found
+        with ExitStack() as stack:
+            for run in runs:
+                stack.enter_context(run.at_rest())
+            some = self._batches(start, stop)
+            return outcomes([run.stream for run in runs], self._sweep, "val", self._send, batches=some)
 
     def _batches(self, start: int, stop: int) -> Iterator[Batch] | None:
         """These of the drawn samples, in batches as a whole split comes in; None is the whole split."""

@@ -1,4 +1,4 @@
-"""The loop: one bottom forward feeds every stream of a sweep; each takes its own Adam steps through its own top.
+"""The loop: one bottom forward feeds every stream of a sweep; each takes its own steps through its own top.
 
 A stopped run goes on from the state that it left.
 """

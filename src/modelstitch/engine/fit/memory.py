@@ -37,7 +37,8 @@ def stream_bytes(below: Layer, above: Layer, batch_size: int, *, solved: bool = 
     one after another.
 
     A batch of activations below, at the map and above (a measuring batch is two fitting batches), the moments and
-    the whitener in double precision, and six copies of an affine map (weights, gradient, Adam's two, best, spare).
+    the whitener in double precision, and six copies of an affine map (weights, gradient, two of the optimiser's and
+    of the mean, best, spare).
     """
     p, q = below.channels, above.channels
     if solved:

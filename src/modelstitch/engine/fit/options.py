@@ -52,15 +52,22 @@ class FitSpec(BaseModel):
 
     batch_size: Count = Field(default=128, description="Samples for each step.")
     steps: Count = Field(default=160, description="Optimiser steps at most; the objective match takes none.")
+    optimizer: Literal["muon", "adam"] = Field(
+        default="adam",
+        description="What takes the steps of whitened maps (affine and conv families): muon, whose rate falls like one "
+        "over the root of the steps, and the mean of whose states is kept, or adam, with a cosine. Other families, and "
+        "normalisation='batch', take adam.",
+    )
     learning_rate: Positive = Field(
         default=1e-2,
         description="Rate of Adam in whitened coordinates for 64 channels below: multiplied by 64/p for p "
-        "channels, and divided by the positions of a kernel. Families that are not whitened take a "
-        "tenth of it; norm-affine-norm takes it as it is.",
+        "channels, and divided by the positions of a kernel. Muon takes 2.5 times the rate itself. Families that are "
+        "not whitened take a tenth of it; norm-affine-norm takes it as it is.",
     )
     adapt_rate: Switch = Field(
         default=True,
-        description="Lower the rate of whitened steps, down to a quarter, if the start is near the top's own error.",
+        description="Fit the rate of whitened steps to how far the start is from the top's own error: of muon up to 16 "
+        "times if it is far, of adam down to a quarter if it is near.",
     )
     weight_decay: NotNegative = Field(default=0.0, description="Weight decay of the stitcher's weights.")
     eval_every: Count = Field(default=20, description="Steps between two measurements on the validation split.")
@@ -137,10 +144,15 @@ class FitSpec(BaseModel):
         return {k: v for k, v in plain(self).items() if k not in _LATER or v != _LATER[k]}
 
 
-_LATER: dict[str, Any] = {"anchors_by": None, "positions": None, "sums": "float64", "look": 1024, "stop_early": True}
-
-
-OF_LOOKS = ("look", "stop_early")  # cells are named by them where looks may change what is kept
+_LATER: dict[str, Any] = {
+    "anchors_by": None,
+    "positions": None,
+    "sums": "float64",
+    "look": 1024,
+    "stop_early": True,
+    "optimizer": "adam",
+}
+OF_STEPS = ("look", "stop_early", "optimizer")  # cells are named by them where they may change what is kept
 
 
 class FitOptions(TypedDict, total=False):
@@ -148,6 +160,7 @@ class FitOptions(TypedDict, total=False):
 
     batch_size: int
     steps: int
+    optimizer: Literal["muon", "adam"]
     learning_rate: float
     adapt_rate: bool
     weight_decay: float

@@ -58,7 +58,7 @@ def leads(best: Looked, last: Looked, *, still: bool) -> bool:
     return lead > LUCK * error
 
 
-def hope(best: Looked, before: Looked, last: Looked, share: float, looks: int) -> float:
+def hope(best: Looked, before: Looked, last: Looked, share: float, looks: int, by: str = "errors") -> float:
     """What the steps that are left may gain over the best state, in units of what ten thousand samples tell of a mean.
 
     A fit has gained something since ``before``, and is left ``share`` of the rate that it had since: it may gain as
@@ -66,16 +66,16 @@ def hope(best: Looked, before: Looked, last: Looked, share: float, looks: int) -
     intervals that speaks for going on, which hold at all of so many ``looks`` together: one lucky look ends no fit.
     """
     far = NORMAL.inv_cdf(1 - CHANCE / looks)
-    gain, gain_error = difference(before, last)
-    behind, behind_error = difference(last, best)
+    gain, gain_error = difference(before, last, by)
+    behind, behind_error = difference(last, best, by)
     most = share * (gain + far * gain_error) - max(0.0, behind - far * behind_error)
-    return max(0.0, most) / _unit(last)
+    return max(0.0, most) / _unit(last, by)
 
 
-def _unit(seen: Looked) -> float:
+def _unit(seen: Looked, by: str) -> float:
     """What ten thousand samples tell of a mean: its standard error."""
     weights = seen["weights"] / seen["weights"].mean()
-    errors = seen["errors"] * weights
+    errors = seen[by] * weights
     return max(float(errors.std()) / FINE if len(errors) > 1 else 0.0, 1e-300)  # one sample tells of no spread
 
 
@@ -93,13 +93,13 @@ def least(own: Looked, before: Looked, last: Looked, share: float, looks: int) -
     return worse - far * error - most, most
 
 
-def difference(one: Looked, other: Looked) -> tuple[float, float]:
+def difference(one: Looked, other: Looked, by: str = "errors") -> tuple[float, float]:
     """How much more one state errs than another on the same samples, and the standard error of that.
 
     One sample of either sign is added, so that two or three samples tell nothing (Bonett and Price 2012).
     """
     weights = one["weights"] / one["weights"].mean()
-    apart = (one["errors"] - other["errors"]) * weights
+    apart = (one[by] - other[by]) * weights
     n, most = len(apart) + 2, float(apart.abs().max())
     mean = float(apart.sum()) / n
     variance = (float(apart.square().sum()) + 2 * most**2) / n - mean**2

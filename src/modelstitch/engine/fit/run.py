@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import NonFiniteError
-from ...stitchers import Affine
-from ...stitchers.conv import Conv
 from ...support.fast.cuda_graphs import Recorded, record
 from ..evaluate import autocast
 from ..measure import Outcome
@@ -19,19 +19,25 @@ from ..sweep import Stream, Sweep
 from .normalisation import fitting
 from .objectives import Objective, Wanted
 from .rivals import SURE, Looked, columns, difference, hope, joined, leads, least, means, undecided
-from .whiten import Whitened
+from .whiten import WHITENED, Whitened, by_muon
 
 # Times the penalty that is called far off. Starts of class-noise differ up to fivefold: of five at one layer the first
 # was 11 points off and the best 2; but where one was 30 points off, none came nearer than 11.
 BEYOND = 3.0
+MUON = 2.5  # times ``learning_rate``: how far the first step turns each output, of variance 1
+FALLS = 10  # steps until that rate begins to fall
+BOOST = 16.0  # times that rate where the start knows nothing of what the top knows
+LEAN = 1  # the mean of the states weighs that of step t by t to this power
 _LOST = 10.0  # times the best loss and one nat
 _KEPT = ("best", "best_state", "best_step", "stale", "open", "last_loss", "_pace", "_earlier", "_seen", "_recent")
 
 
 class Run:
-    """Adam with a cosine schedule on one stream; the state with the best validation error is kept.
+    """The steps of one stream; the state with the best validation error is kept.
 
-    Whitened steps may be slowed before the first one (``adapts``). On a GPU a step of a built-in objective is recorded
+    Whitened maps take Muon's steps, at a rate that falls like one over the root of the steps; what is looked at and
+    kept is the mean of their states, which leans to the recent ones. Everything else takes Adam's, with a cosine. A
+    whitened rate depends on how far off the start is (``adapts``). On a GPU a step of a built-in objective is recorded
     once and replayed; ``pool`` is the memory that runs share for it.
     """
 
@@ -39,19 +45,29 @@ class Run:
         assert stream.stitcher is not None
         self.stream, self.objective, self.sweep = stream, objective, sweep
         spec = sweep.spec
-        if spec.whiten and isinstance(stream.stitcher, Affine | Conv) and stream.moments is not None:
+        if spec.whiten and isinstance(stream.stitcher, WHITENED) and stream.moments is not None:
             device = stream.stitcher.weight.device
             stream.stitcher = Whitened(stream.stitcher, stream.moments).to(device)
         self.stitcher: nn.Module = stream.stitcher
         rate = spec.learning_rate * (1.0 if stream.family.normalised else 0.1)
         if isinstance(self.stitcher, Whitened):
             rate = spec.learning_rate * self.stitcher.pace
-        self.optimiser = torch.optim.Adam(
-            self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay, fused=sweep.device.type == "cuda"
-        )
+        self.mean: nn.Module | None = None  # of the states so far, where that is what counts
+        self.optimiser: torch.optim.Optimizer
+        if isinstance(self.stitcher, Whitened) and by_muon(spec, stream.family, sweep.normalisation):
+            rate = MUON * spec.learning_rate
+            self.mean = copy.deepcopy(self.stitcher).requires_grad_(False)
+            self.optimiser = torch.optim.Muon(
+                self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay, momentum=0.9, nesterov=False
+            )
+        else:
+            self.optimiser = torch.optim.Adam(
+                self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay, fused=sweep.device.type == "cuda"
+            )
         self._pace = 1.0
+        fallen = cosine if self.mean is None else root
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, lambda at: self._pace * cosine(at / spec.steps)
+            self.optimiser, lambda at: self._pace * fallen(at, spec.steps)
         )
         self.adapts = spec.adapt_rate and isinstance(self.stitcher, Whitened)
         stream.rate = rate
@@ -78,7 +94,7 @@ class Run:
 
     def set_pace(self, own: float, chance: float) -> None:
         """Adapt the rate to the error of the start, which has been looked at, beside the top's own and chance."""
-        self._pace = pace(self.stream.history[-1][1], own, chance)
+        self._pace = (pace if self.mean is None else boost)(self.stream.history[-1][1], own, chance)
         for group in self.optimiser.param_groups:
             group["lr"] *= self._pace
             self.stream.rate = group["lr"]
@@ -98,6 +114,22 @@ class Run:
                 return
         self.optimiser.step()
         self.schedule.step()
+        if self.mean is not None:
+            with torch.no_grad():
+                for mean, now in zip(self.mean.parameters(), self.stitcher.parameters(), strict=True):
+                    mean.lerp_(now, min(1.0, (1 + LEAN) / (step + LEAN)))
+
+    @property
+    def looked(self) -> nn.Module:
+        """The state that counts."""
+        return self.stitcher if self.mean is None else self.mean
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Within, the stream's stitcher is the state that counts, as it is when it is measured."""
+        self.stream.stitcher = self.looked.eval()
+        yield
+        self.stream.stitcher = self.stitcher.train()
 
     def _gradients(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted) -> Tensor:
         """The loss, detached; the gradients are put in place."""
@@ -135,11 +167,7 @@ class Run:
             if step:
                 values["fit/loss"] = self.last_loss
             self.sweep.watch(self.stream.key, step, values)
-        if seen < self.best or not self.chooses:
-            self.best, self.best_step, self.stale = seen, step, 0
-            self.best_state = self._state()
-        else:
-            self.stale += 1
+        self._note(step, seen)
         if self.chooses:
             self._seen["last"] = columns(outcome)
             if self.best_step == step:
@@ -155,13 +183,23 @@ class Run:
             self.open = False
             self.stream.stopped = f"done after {step} steps: those left would gain less than ten thousand samples tell"
 
+    def _note(self, step: int, seen: tuple[float, float]) -> None:
+        """Keep the state if it is the best one so far; of a mean a lower loss is enough to go on."""
+        better = seen < self.best or not self.chooses
+        if better:
+            self.best, self.best_step, self.best_state = seen, step, self._state()
+        earlier = [loss for _, _, loss in self.stream.history[self._earlier : -1]]
+        gains = better or (self.mean is not None and seen[1] < min(earlier))
+        self.stale = 0 if gains else self.stale + 1
+
     @property
     def _done(self) -> bool:
         """Whether the steps that are left, at the rate that is left to them, are not worth taking."""
         if not (self._may_end and len(self._recent) == 3):
             return False
         (since, before), _, (now, last) = self._recent
-        return hope(self._seen["best"], before, last, self._share(since, now), self._looks) <= 1.0
+        by = "errors" if self.mean is None else "losses"
+        return hope(self._seen["best"], before, last, self._share(since, now), self._looks, by) <= 1.0
 
     @property
     def _may_end(self) -> bool:
@@ -176,7 +214,8 @@ class Run:
 
     def _share(self, since: int, now: int) -> float:
         """The rate that is left now over what there was of it since an earlier step."""
-        left, had = (cosine_left(at / self.sweep.spec.steps) for at in (now, since))
+        left_at = cosine_left if self.mean is None else root_left
+        left, had = (left_at(at, self.sweep.spec.steps) for at in (now, since))
         return left / (had - left)
 
     def end_if_decided(self, own: Outcome) -> None:
@@ -210,7 +249,8 @@ class Run:
     def _still(self) -> bool:
         """Whether the last state was reached at a rate near nothing, and not by losing patience."""
         spec = self.sweep.spec
-        return self.stale <= spec.patience and cosine(self.stream.history[-1][0] / spec.steps) <= STILL
+        fallen = cosine(self.stream.history[-1][0], spec.steps)
+        return self.mean is not None or (self.stale <= spec.patience and fallen <= STILL)
 
     @property
     def undecided(self) -> bool:
@@ -241,8 +281,8 @@ class Run:
     def close(self) -> None:
         """Put the best state back, and leave an ordinary frozen stitcher behind."""
         self._put(self.best_state)
-        if isinstance(self.stitcher, Whitened):
-            self.stream.stitcher = self.stitcher.plain()
+        if isinstance(self.looked, Whitened):
+            self.stream.stitcher = self.looked.plain()
         assert self.stream.stitcher is not None
         self.stream.stitcher.eval()
         self.stream.steps += self.best_step
@@ -254,6 +294,7 @@ class Run:
         return {
             **{name: getattr(self, name) for name in _KEPT},
             "stitcher": self.stitcher.state_dict(),
+            "mean": None if self.mean is None else self.mean.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
@@ -268,11 +309,13 @@ class Run:
             setattr(self, name, state[name])
         self.stitcher.load_state_dict(state["stitcher"])
         self.stitcher.train()
+        if self.mean is not None:
+            self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
 
     def _parts(self) -> list[nn.Module]:
-        return [self.stitcher, *self.stream.norms.values()]
+        return [self.looked, *self.stream.norms.values()]
 
     def _state(self) -> list[dict[str, Any]]:
         return [copy.deepcopy(part.state_dict()) for part in self._parts()]
@@ -300,14 +343,25 @@ class Run:
         )
 
 
-def cosine(share: float) -> float:
-    """What is left of the rate after this share of the steps."""
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+def cosine(at: int, steps: int) -> float:
+    """What is left of the rate after so many of the steps."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, at / steps)))
 
 
-def cosine_left(share: float) -> float:
-    """The rate over all steps that come after this share of them: the integral of ``cosine``."""
+def cosine_left(at: int, steps: int) -> float:
+    """The rate over all steps that come after so many of them, as a share of all steps: the integral of ``cosine``."""
+    share = at / steps
     return 0.5 * (1 - share - math.sin(math.pi * share) / math.pi)
+
+
+def root(at: int, steps: int) -> float:
+    """As ``cosine``, of a rate that falls like one over the root of the steps, however many there are."""
+    return 1 / math.sqrt(1 + at / FALLS)
+
+
+def root_left(at: int, steps: int) -> float:
+    """The integral of ``root``."""
+    return 2 * FALLS * (math.sqrt(1 + steps / FALLS) - math.sqrt(1 + at / FALLS))
 
 
 LEAST = 0.25  # of the rate
@@ -327,6 +381,13 @@ def pace(error: float, own: float, chance: float) -> float:
         own: of the top alone there.
         chance: of answers drawn at random, or of one answer for all samples.
     """
-    if chance <= own:
-        return 1.0
-    return min(1.0, max(LEAST, (error - own) / (chance - own) / FAR))
+    return min(1.0, max(LEAST, _lost(error, own, chance) / FAR))
+
+
+def boost(error: float, own: float, chance: float) -> float:
+    """The same of Muon's rate: four times the square of the share that is lost, from 1 to 4."""
+    return max(1.0, BOOST * min(1.0, _lost(error, own, chance)) ** 2)
+
+
+def _lost(error: float, own: float, chance: float) -> float:
+    return 1.0 if chance <= own else (error - own) / (chance - own)

@@ -9,19 +9,27 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ...moments.moments import Moments
-from ...stitchers import Affine
+from ...stitchers import Affine, Stitcher
 from ...stitchers.affine import scaled_spectrum
 from ...stitchers.conv import Conv
+from .options import FitSpec
 
+WHITENED = (Affine, Conv)
 CHANNELS = 64  # with so many, a learning rate is taken as it is
 FLOOR = 1e-4  # relative to the mean eigenvalue: directions below it carry no signal worth amplifying
+
+
+def by_muon(spec: FitSpec, family: type[Stitcher], normalisation: str) -> bool:
+    """Whether steps are Muon's: those of whitened maps, unless statistics move, which no mean of states would fit."""
+    return spec.optimizer == "muon" and spec.whiten and issubclass(family, WHITENED) and normalisation != "batch"
 
 
 class Whitened(nn.Module):
     """y = S (V * P (x - mean_x) + c) + mean_y: P whitens the channels of x, S is the spread of y; V and c are trained.
 
     V is (q, r), or a kernel (q, r, k, k) where the stitcher is one; P is (r, p), c (q,). Where a kernel reaches over
-    the border it meets the zeros that the stitcher itself meets there.
+    the border it meets the zeros that the stitcher itself meets there. ``core`` is V, its rows flat, with c as the last
+    column: of a constant 1, which is whitened as it stands.
     """
 
     mean_x: Tensor
@@ -46,8 +54,8 @@ class Whitened(nn.Module):
         start = _along_channels(weight, torch.linalg.pinv(whitener)) / _beside(spread, weight)
         offset = (bias + _taps(weight) @ moments.mean_x - moments.mean_y) / spread
         dtype = torch.get_default_dtype()
-        self.core = nn.Parameter(start.to(dtype))
-        self.offset = nn.Parameter(offset.to(dtype))
+        self._shape = start.shape
+        self.core = nn.Parameter(torch.cat([start.flatten(1), offset[:, None]], 1).to(dtype))
         for name, value in (("mean_x", moments.mean_x), ("mean_y", moments.mean_y)):
             self.register_buffer(name, value.to(dtype))
         self.register_buffer("whitener", whitener.to(dtype))
@@ -62,12 +70,13 @@ class Whitened(nn.Module):
         A step of Adam moves every entry of V about as far; where the p inputs, each of variance 1, pull together the
         output moves p times that (cf. Yang et al. 2022, whose rate of hidden layers falls with their width).
         """
-        return CHANNELS / max(1, self.core[0].numel())
+        return CHANNELS / max(1, self.core.shape[1] - 1)
 
     def effective(self) -> tuple[Tensor, Tensor]:
         """The stitcher's own weight, (q, p) or (q, p, k, k), and bias (q,)."""
-        weight = _beside(self.spread, self.core) * _along_channels(self.core, self.whitener)
-        return weight, self.spread * self.offset + self.mean_y - _taps(weight) @ self.mean_x
+        core = self.core[:, :-1].view(self._shape)
+        weight = _beside(self.spread, core) * _along_channels(core, self.whitener)
+        return weight, self.spread * self.core[:, -1] + self.mean_y - _taps(weight) @ self.mean_x
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.effective()

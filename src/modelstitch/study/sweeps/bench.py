@@ -19,7 +19,7 @@ from ...engine.anchors import choose
 from ...engine.evaluate import own_outcomes
 from ...engine.fit.memory import attempt
 from ...engine.fit.objectives import Loss
-from ...engine.fit.options import MATCH, OF_LOOKS, FitSpec
+from ...engine.fit.options import MATCH, OF_STEPS, FitSpec
 from ...engine.measure import Outcome
 from ...engine.senders import NetworkSender
 from ...engine.sweep import MEMORY, Sweep, Watch, derive
@@ -193,7 +193,7 @@ def left(cell: Cell, bench: Bench, start: int = 0) -> Unfinished | None:
     if bench.unfinished is None:
         return None
     shared: dict[str, Any] = {key: cell.config[key] for key in ("data", "normalisation", "seed")}
-    shared["fit"] = {key: value for key, value in cell.config["fit"].items() if key not in OF_LOOKS}
+    shared["fit"] = {key: value for key, value in cell.config["fit"].items() if key not in OF_STEPS}
     ends = {side: cell.config[side]["fingerprint"] for side in ("bottom", "top")}
     work = {**shared, **ends, "sweep": str(cell.sweep), "company": cell.company, **({"start": start} if start else {})}
     return Unfinished(bench.unfinished / cell_hash(work), bench.device)
