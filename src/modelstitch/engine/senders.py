@@ -77,8 +77,9 @@ class NetworkSender:
         network = self.network
         if self._taps is None and isinstance(network, Shelved):
             return _from_shelf(network, [*layers, *([OUTPUT] if output else [])], device)
-        taps = (self._taps or network.taps(list(dict.fromkeys(layers)), output=output)).to(device)
-        return _through(taps, network, device)
+        asked = tuple(dict.fromkeys(layers))
+        taps = self._taps or network.ready(network.taps, asked, output=output, device=device)
+        return _through(taps.to(device), network, device)
 
 
 class Company:

@@ -222,7 +222,7 @@ def open_stream(
         init,
         adapter,
         site,
-        lambda: top.onward(top_layer, later).to(device),
+        lambda: top.ready(top.onward, top_layer, later, device=device),
         above.dtype,
     )
     if own:

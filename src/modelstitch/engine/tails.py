@@ -28,8 +28,8 @@ class Rest:
     def piece(self, start: str, stop: str | None) -> FromLayer:
         """From one exact cut to a later one, or to the output."""
         if (start, stop) not in self._pieces:
-            part = self.top.top(start) if stop is None else self.top.segment(start, stop)
-            self._pieces[start, stop] = part.to(self._device)
+            make, to = (self.top.top, ()) if stop is None else (self.top.segment, (stop,))
+            self._pieces[start, stop] = self.top.ready(make, start, *to, device=self._device)
         return self._pieces[start, stop]
 
     def mixes(self, sweep: Sweep, split: Split) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from ..support.words import hint, some
 from ..views import as_view, in_short
 from .cuts import find_flow
 from .layers import HEAD, Layer, list_layers, matching, row_of, said_of
-from .segment import CutPoint, Edit, FromInput, FromLayer, shapes_of
+from .segment import CutPoint, Edit, FromInput, FromLayer, Segment, shapes_of
 from .trace.digest import fingerprint, graph_digest, origin_of
 from .trace.form import InputForm
 from .trace.owner import owners_kept
@@ -46,6 +46,7 @@ class LoadRecipe:
     view: Callable[[Any], Any] | None
 
 
+P = TypeVar("P", bound=Segment)
 OUTPUT = ".output"  # beside layers' names: no module can have this one
 
 
@@ -414,6 +415,27 @@ class Network:
         """
         held = next(itertools.chain(self._full.parameters(), self._full.buffers()), None)
         return self._full if held is not None and held.device == device else self.full().to(device)
+
+    def ready(self, make: Callable[..., P], *asked: Hashable, device: torch.device, **options: Hashable) -> P:
+        """Give a part on a device, to run and not to change.
+
+        Args:
+            make: what makes such a part: ``net.bottom``, ``top``, ``segment``, ``onward`` or ``taps``.
+            *asked: what it is asked for.
+            device: where the part runs.
+            **options: of ``make``.
+
+        Returns:
+            The part; where the weights lie on the device already it is the same at every call.
+
+        Examples:
+            >>> cpu = torch.device("cpu")
+            >>> net.ready(net.top, "0", device=cpu) is net.ready(net.top, "0", device=cpu)
+            True
+        """
+        key = self.name, make.__name__, asked, tuple(options.items()), device
+        weights = (weight.tensor for weight in self._trace.weights.values())
+        return self._trace.ready.get(key, weights, lambda: make(*asked, **options).to(device))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """The chosen output of the whole network, computed on the trace."""

@@ -84,7 +84,7 @@ class ClassNoise:
 
     def _scales(self, names: list[str], device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of each channel, shaped to broadcast against the activation."""
-        taps = self.top.taps(names).to(device)
+        taps = self.top.ready(self.top.taps, tuple(names), device=device)
         parts: dict[str, list[Tensor]] = {name: [] for name in names}
         with torch.no_grad():
             for batch in self.data.few("fit", SAMPLES):

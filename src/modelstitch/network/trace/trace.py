@@ -25,6 +25,7 @@ from torch.export.graph_signature import OutputKind
 
 from ...errors import NetworkError, TraceError, first_line
 from ..cuts import ancestors
+from ..ready import Ready
 from .clean import RandomError, clean, functional
 from .form import InputForm, choose_output, first_tensor, repeat_batch
 from .lines import SourceLine, fixed_sizes, line_of_error, without_lines
@@ -70,6 +71,7 @@ class Trace:
     output_name: str
     submodules: dict[str, nn.Module]
     sizes: tuple[int, int | None] = (2, None)  # the batch sizes, from and to, that took the example's way in forward
+    ready: Ready = field(default_factory=Ready, init=False, repr=False)  # parts of it
     proved: set[SampleShapes] = field(default_factory=set)  # other than the example's, at which it is the module
 
     @property
