@@ -27,6 +27,7 @@ def test_what_cka_is_said_to_be_of_one_pair(judge, values, word):
     ("judge", "values", "word"),
     [
         (likeness.varies("a", by=0.2), (0.9, 0.6), ("holds in part", "holds")),
+        (likeness.varies("a", by=0.2), (0.9, 0.8), ("not shown", "contrary")),
         (likeness.between("a", 0.35, 0.9), (0.4, 0.8), ("holds in part", "holds")),
         (likeness.between("a", 0.35, 0.9), (0.3, 0.97), ("not shown", "contrary")),
     ],

@@ -80,9 +80,10 @@ def test_trained_networks_need_no_table(trained, data):
         ),
         (lambda at: again(at, "weights = 'a.safetensors', ", ""), "a has random weights: expected trained ones"),
         (lambda at: again(at, "width=4'", "width=4&classes=7'"), "do not fit a"),
-        (lambda at: (at / "a.safetensors").write_bytes(b"\0" * 64), "a.safetensors"),
+        (lambda at: (at / "a.safetensors").write_bytes(b"\0" * 64), "donors.a: The weights 'a.safetensors'"),
+        (lambda at: again(at, "std = [0.5]", "std = [0.0]"), "donors.a: Normalise"),
     ],
-    ids=["one file twice", "another architecture", "no weights", "other classes", "damaged"],
+    ids=["one file twice", "another architecture", "no weights", "other classes", "damaged", "no spread"],
 )
 def test_what_is_not_as_the_table_says_is_refused(named, data, change, words):
     change(named)

@@ -1,8 +1,10 @@
 """What a folder of one's own networks declares, and the figures on them."""
 
 import pytest
+from rows import curve
 
 from modelstitch.errors import SourceError, StudyError
+from modelstitch.paper.curves import Curves
 from modelstitch.paper.own import FIGURES, FILE, Groups, declared, figure, grouped
 
 TWO = Groups({"small": ["a", "b"]}, [])
@@ -55,6 +57,16 @@ def test_all_ordered_pairs_are_stitched_and_two_architectures_both_ways():
         (0, "re-initialised", "a", ""),
         (1, "re-initialised", "b", ""),
     ]
+
+
+def test_a_network_without_a_twin_gets_a_random_bottom_that_pairs_across_are_held_against():
+    shown = figure("2a", Groups({}, [["a", "e"]]))
+    lines = {line.label: line for line in shown.lines}
+    assert [(m.change, n.file) for m, n in lines["random bottom, e"].pairs] == [("re-initialised", "e")]
+    records = [row for name in "ae" for row in curve(f"random bottom, {name}", (0.5, 35.0, 30.0, 40.0))]
+    records += [row for label in ("a under e", "e under a") for row in curve(label, (0.5, 8.0, 7.0, 9.0))]
+    words = [claim.judge(Curves(records, "honest")).word for claim in shown.claims]
+    assert words == ["contrary", "holds"]  # dearer than 5 points, and far from random
 
 
 @pytest.mark.parametrize(("groups", "pairs"), [(TWO, [("a", "b")]), (FOUR, [*zip("abcd", "bcda")])])

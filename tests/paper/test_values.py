@@ -13,6 +13,11 @@ def test_every_series_that_a_figure_names_is_there(name):
             assert series(one.paper), one.paper
 
 
+def test_every_series_stands_in_a_figure():
+    parts = [one for name in FIGURES for one in (*figure(name).lines, *figure(name).probes)]
+    assert set(_table()) == {one.paper for one in parts if one.paper}
+
+
 def test_values_are_plausible_and_copies():
     assert _table()
     for name in _table():

@@ -167,7 +167,6 @@ def _redrawn(chosen: Sequence[str], folder: Path, those_there: bool) -> None:
     from ..paper.catalogue import figure as find
     from ..paper.gallery import write_page
     from ..paper.index import galleries, write_index, write_overview
-    from ..paper.shared import complete
 
     written: list[Path] = []
 
@@ -179,7 +178,6 @@ def _redrawn(chosen: Sequence[str], folder: Path, those_there: bool) -> None:
     for place in several or [folder]:
         for shown in map(find, chosen):
             if not those_there or (place / f"{shown.name}.parquet").is_file():
-                complete(shown, place)
                 wrote(write_page(shown, place))
         wrote(write_index(place))
     if several:

@@ -45,7 +45,9 @@ def disagree(cka: str, line: str, seeds: str, *, level: float = 5.0) -> Judge:
     """CKA is below ``LOW`` and that of two seeds where stitching costs at most ``level``, interval included."""
 
     def test(p: Point, seen: Point, beside: Point) -> Finding:
-        words = f"CKA {amount(seen, 2)} against {amount(beside, 2)} of two seeds, penalty {amount(p)} at {p.layer}"
+        words = (
+            f"CKA {amount(seen, 2)} against {amount(beside, 2)} of two seeds, penalty {amount(p)} at {p.layer} ({line})"
+        )
         return Finding(
             seen.high < min(beside.low, LOW) and p.high <= level,
             words,
@@ -61,7 +63,7 @@ def less_alike(pair: str, seeds: str) -> Judge:
     """CKA of a pair lies below that of two seeds."""
 
     def words(p: Point, beside: Point) -> str:
-        return f"{amount(p, 2)} against {amount(beside, 2)} at {p.layer}"
+        return f"{amount(p, 2)} against {amount(beside, 2)} at {p.layer} ({pair})"
 
     what = "CKA below that of two seeds"
     return beneath(similarity(pair), similarity(seeds), what, words, where=middle, beyond=RANGES)
@@ -76,9 +78,10 @@ def varies(probe: str, *, by: float) -> Judge:
             return unmeasured(probe)
         low, high = min(points, key=lambda p: p.low), max(points, key=lambda p: p.high)
         words = f"From {amount(low, 2)} at {low.layer} to {amount(high, 2)} at {high.layer}."
+        sure = all(p.sure for p in points)
         if high.high - low.low <= by:
-            return Verdict("not shown", words, words)
-        return Verdict("holds" if low.sure and high.sure else "holds in part", words, words)
+            return Verdict("contrary" if sure else "not shown", words, words)
+        return Verdict("holds" if sure else "holds in part", words, words)
 
     return judge
 

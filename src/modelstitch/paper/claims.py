@@ -237,7 +237,7 @@ def no_dearer(line: str, other: str, *, by: float) -> Judge:
     """
 
     def test(p: Point, more: Point) -> Finding:
-        return at_most(more.low, more.high, by, f"{amount(more)} more at {p.layer}")
+        return at_most(more.low, more.high, by, f"{amount(more)} more at {p.layer} ({line})")
 
     what = f"{line} at most {number(by)} point{'s' * (by != 1)} above {other}, the interval of the difference included,"
     return lambda curves: counted(compared(curves, test, Series(line), Series(other)), what)
@@ -286,7 +286,7 @@ def negative(line: str, *, where: Where = late) -> Judge:
     """The penalty is below zero beyond its interval: the bottom does better than the top's own."""
 
     def test(p: Point) -> Finding:
-        return less(p.low, p.high, 0, 0, f"{amount(p)} at {p.layer}", p.value)
+        return less(p.low, p.high, 0, 0, f"{amount(p)} at {p.layer} ({line})", p.value)
 
     return at_each(test, Series(line), what="Better than the top itself", where=where, beyond="the interval")
 
@@ -295,7 +295,7 @@ def positive(line: str, *, where: Where = middle) -> Judge:
     """The penalty is above zero beyond its interval."""
 
     def test(p: Point) -> Finding:
-        return less(-p.high, -p.low, 0, 0, f"{amount(p)} at {p.layer}", -p.value)
+        return less(-p.high, -p.low, 0, 0, f"{amount(p)} at {p.layer} ({line})", -p.value)
 
     return at_each(test, Series(line), what="Worse than the top itself", where=where, beyond="the interval")
 

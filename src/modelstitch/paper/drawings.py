@@ -75,7 +75,13 @@ def _legend(fig: Drawing, columns: int) -> None:
             handles.setdefault(label, handle)
     if handles:
         fig.legend(
-            handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=7.5
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=columns,
+            frameon=False,
+            fontsize=7.5,
+            handlelength=3.0,
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .cka import LOW, disagree
 from .claims import all_of, below, near, no_dearer
-from .fig2a import RANDOM, RANDOM_FRESH, STATISTICS
-from .fig2b import SIMCLR, TOP, VICREG
+from .fig2a import RANDOM_FRESH, STATISTICS
+from .fig2b import RANDOM, SIMCLR, TOP, VICREG
 from .fig6 import LIKE as LIKE_SIMCLR
 from .fig6 import LIKE_SEED, SEEDS
 from .figure import Claim, Figure, Line, Model, Probe

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .claims import all_of, below, late, near, negative, no_worse
 from .figure import Claim, Figure, Line, Model
 
 RUN = Model(time=2.0, at=1.0, seed=0)
 TOP = Model(time=1.0, seed=0)
-HALF = Line("half the time", Model(time=0.5, seed=1), TOP, protocols=("honest",))
-SAME = Line("the same time", Model(time=1.0, seed=1), TOP, protocols=("honest",))
-MORE = Line("twice the time", Model(time=2.0, seed=1), TOP, protocols=("honest",))
-EARLIER = Line(
-    "the same run, earlier",
-    Model(time=2.0, at=0.5, seed=0),
-    RUN,
-    protocols=("paper",),
-    paper="40-epoch bottom, 80-epoch top",
+PAPERS = (
+    "40-epoch bottom, 80-epoch top",
+    "80-epoch bottom, 80-epoch top (same network)",
+    "160-epoch bottom, 80-epoch top",
 )
-ITSELF = Line(
-    "the same run, the same moment",
-    RUN,
-    RUN,
-    protocols=("paper",),
-    paper="80-epoch bottom, 80-epoch top (same network)",
+HALF, SAME, MORE = (
+    Line(label, Model(time=time, seed=1), TOP, protocols=("honest",), paper=paper)
+    for label, time, paper in zip(("half the time", "the same time", "twice the time"), (0.5, 1.0, 2.0), PAPERS)
 )
-LATER = Line(
-    "the same run, its end", Model(time=2.0, seed=0), RUN, protocols=("paper",), paper="160-epoch bottom, 80-epoch top"
+EARLIER, ITSELF, LATER = (
+    Line(f"the same run, {label}", bottom, RUN, protocols=("paper",), paper=paper)
+    for label, bottom, paper in zip(
+        ("earlier", "the same moment", "its end"),
+        (replace(RUN, at=0.5), RUN, replace(RUN, at=None)),
+        PAPERS,
+    )
 )
 
 FIGURE = Figure(
@@ -68,6 +67,7 @@ FIGURE = Figure(
     (HALF, SAME, MORE, EARLIER, ITSELF, LATER),
     notes=(
         "The honest protocol compares runs of their own (each with its whole schedule); the paper's compares "
-        "checkpoints of one run, which share their start and their first half.",
+        "checkpoints of one run, which share their start and their first half. The paper's curves, dashed in both "
+        "panels, are of such checkpoints.",
     ),
 )

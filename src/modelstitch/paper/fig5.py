@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cka import cka_falls
 from .claims import rising
-from .fig2a import RANDOM, RANDOM_FRESH, STATISTICS, STEM_RANDOM
+from .fig2a import PAPERS_RANDOM, RANDOM, RANDOM_FRESH, STATISTICS, STEM_RANDOM
 from .figure import Claim, Figure, Line, Model, Probe
 
 TRAINED, OTHER = Model(seed=0), Model(seed=1)
@@ -39,5 +39,5 @@ FIGURE = Figure(
     (SEEDS, RANDOM, RANDOM_FRESH, STEM_RANDOM),
     (LIKE, LIKE_SEED),
     drawing="penalty and cka",
-    notes=(STATISTICS,),
+    notes=(STATISTICS, PAPERS_RANDOM),
 )

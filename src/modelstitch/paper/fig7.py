@@ -13,7 +13,8 @@ from .fig3c import WIDEST
 from .fig6 import LIKE_SEED
 from .figure import Claim, Figure, Probe
 
-DATA = Probe("similarity", "CKA, more data", (MORE_DATA.bottom, MORE_DATA.top))
+PAPERS_DATA = "5K vs 25K samples (code: 5K vs 10K), linear CKA by layer index"
+DATA = Probe("similarity", "CKA, more data", (MORE_DATA.bottom, MORE_DATA.top), paper=PAPERS_DATA)
 TIME = Probe("similarity", "CKA, more time", (MORE_TIME.bottom, MORE_TIME.top))
 WIDTH = Probe("similarity", "CKA, more width", (WIDEST.bottom, WIDEST.top))
 DATA_SEED = Probe("similarity", "CKA, two seeds of the same data", (SAME_DATA.bottom, SAME_DATA.top))
@@ -44,8 +45,8 @@ FIGURE = Figure(
     (MORE_DATA, LESS_DATA, MORE_TIME, WIDEST),
     (DATA, TIME, WIDTH, LIKE_SEED, DATA_SEED, WIDTH_SEED),
     notes=(
-        "The pairs are those that are stitched: a bottom with much data under a top with some. The paper's CKA is of "
-        "5K against 25K samples (by its code 5K against 10K), which it does not stitch, so it is not drawn beside. "
+        "The pairs are those that are stitched: a bottom with much data under a top with some. The paper's CKA, "
+        "dashed, is of 5K against 25K samples (by its code 5K against 10K), which it does not stitch. "
         "CKA is high or low beside that of two seeds of the top's own data and width: two wider networks, or two with "
         "more data, are more alike by themselves.",
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import Data, Network, Normalise, load
-from ..errors import SourceError
+from ..errors import SourceError, StitchError
 from ..support.words import differing
 from ..zoo.donors import load_donor
 from ..zoo.nets import format_net, parse_net
@@ -42,25 +42,20 @@ def networks(folder: Path, data: Data) -> GivenNetworks:
 def _named(folder: Path, asked: Declared, data: Data) -> GivenNetworks:
     found = {}
     for name, ref in asked.donors.items():
-        view = None if ref.mean is None or ref.std is None else Normalise(tuple(ref.mean), tuple(ref.std))
         weights = None if ref.weights is None else folder / ref.weights
-        found[name] = load(
-            ref.model,
-            weights=weights,
-            name=name,
-            view=view,
-            input_shape=data.sample_shape,
-            classes=_head(ref.model, data),
-        )
+        classes = data.n_classes if ref.model.startswith("zoo:") else None
+        try:
+            view = None if ref.mean is None or ref.std is None else Normalise(tuple(ref.mean), tuple(ref.std))
+            found[name] = load(
+                ref.model, weights=weights, name=name, view=view, input_shape=data.sample_shape, classes=classes
+            )
+        except StitchError as error:
+            raise SourceError(f"{folder / FILE}, donors.{name}: {error}") from error
         if found[name].weights.startswith("random"):
             raise SourceError(f"{name} has random weights: expected trained ones; give weights = FILE in {FILE}.")
     nets = {name: ref.model.partition(":")[2] or ref.model for name, ref in asked.donors.items()}
     errors = {name: ref.error for name, ref in asked.donors.items() if ref.error is not None}
     return found, grouped(nets, asked.across, folder), errors
-
-
-def _head(model: str, data: Data) -> int | None:
-    return data.n_classes if model.startswith("zoo:") else None
 
 
 def _trained(folder: Path, data: Data) -> GivenNetworks:

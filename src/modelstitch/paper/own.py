@@ -17,7 +17,7 @@ from ..errors import SourceError, StudyError
 from ..support.mistakes import sentence
 from ..support.reading import read_toml
 from .cka import cka_falls
-from .claims import below, near, rising
+from .claims import all_of, below, near, rising
 from .connectivity import joined
 from .fig2a import RANGE
 from .fig4 import kernels
@@ -178,11 +178,15 @@ def _seed_line(net: str, names: Sequence[str]) -> Line:
     return _line(f"another seed of {net}", _all_pairs(net, names))
 
 
+def _random_label(net: str) -> str:
+    return f"random bottom, {net}"
+
+
 def _random_lines(net: str, names: Sequence[str]) -> list[Line]:
     """A random bottom under every network, each drawn by itself; its BatchNorm statistics both ways."""
     return [
         _line(
-            f"random bottom, {net}{words}",
+            _random_label(net) + words,
             tuple((_model(net, name, change, seed), _model(net, name)) for seed, name in enumerate(names)),
             protocols=("honest",),
         )
@@ -203,8 +207,9 @@ _NOTE = (
 
 def _seeds(groups: Groups) -> Figure:
     seeds = [_seed_line(net, names) for net, names in groups.alike.items()]
-    random = [_random_lines(net, names) for net, names in groups.alike.items()]
     nets = {name: net for net, names in groups.alike.items() for name in names}
+    alone = {name: [name] for pair in groups.across for name in pair if name not in nets}
+    random = [_random_lines(net, names) for net, names in (groups.alike | alone).items()]
     across = [
         _line(f"{a} under {b}", ((_model(nets.get(a, a), a), _model(nets.get(b, b), b)),))
         for pair in groups.across
@@ -232,16 +237,27 @@ def _seeds(groups: Groups) -> Figure:
                 ("honest",),
             ),
         ]
-    if across:
-        claims.append(
-            Claim(
-                "Networks of two architectures are stitching connected, too (not claimed by the paper).",
-                "a layer whose penalty, its interval included, is above 5 points",
-                near(*(line.label for line in across), level=5.0),
-            )
-        )
+    claims += _of_two_architectures(across)
     lines = (*seeds, *across, *(line for drawn in random for line in drawn))
     return Figure("2a", "Different seeds", _SETTING, tuple(claims), lines, notes=(_NOTE,), paper_range=RANGE)
+
+
+def _of_two_architectures(across: Sequence[Line]) -> list[Claim]:
+    if not across:
+        return []
+    return [
+        Claim(
+            "Networks of two architectures are stitching connected, too (not claimed by the paper).",
+            "a layer whose penalty, its interval included, is above 5 points",
+            near(*(line.label for line in across), level=5.0),
+        ),
+        Claim(
+            "What two architectures have in common is learned: a random bottom costs more.",
+            "a middle layer at which a random bottom costs as little",
+            all_of(*(below(line.label, _random_label(line.top.net)) for line in across)),
+            ("honest",),
+        ),
+    ]
 
 
 def _random(groups: Groups) -> Figure:
