@@ -162,7 +162,7 @@ def test_a_module_alone_is_listed_with_the_shape_of_a_sample(tmp_path: Path) -> 
     found = run("import:alone", "--import", str(tmp_path / "alone.py"), "--input-shape", "3,8,8", "--json")
     assert json.loads(found)["layers"][0]["shape"] == [4, 6, 6]
     assert json.loads(found) == json.loads(
-        run("import:alone", "--import", str(tmp_path / "alone.py"), "--input-shape", "3x8x8", "--json")
+        run("import:alone", "--import", str(tmp_path / "alone.py"), "--input-shape", "3,8,8", "--json")
     )
 
 

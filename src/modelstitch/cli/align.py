@@ -12,15 +12,7 @@ import click
 
 from . import common
 
-
-def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Whole numbers with commas between."""
-    if value is None:
-        return None
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and len(part) < 13 for part in parts):
-        raise click.BadParameter(f"expected whole numbers such as 10,100,1000, found {value!r}.")
-    return tuple(int(part) for part in parts)
+_numbers = common.numbers("whole numbers such as 10,100,1000", most=10**12)
 
 
 @click.command()

@@ -234,6 +234,26 @@ def shared(*, out: str | None) -> Decorator:
     return decorate
 
 
+def numbers(
+    such: str, kind: type = int, *, least: int | None = 1, most: int | None = None
+) -> Callable[[click.Context, click.Parameter, str | None], tuple[Any, ...] | None]:
+    """How an option of numbers with commas between is read; ``such`` says what it expects."""
+
+    def read(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
+        if value is None:
+            return None
+        try:
+            found = tuple(kind(part) for part in value.split(","))
+        except ValueError:
+            found = ()
+        wrong = [one for one in found if (least is not None and one < least) or (most is not None and one >= most)]
+        if not found or wrong:
+            raise click.BadParameter(f"expected {such}, found {value!r}.")
+        return found
+
+    return read
+
+
 _JUDGED = "modelstitch.judged"  # where the context keeps --task and --metric
 
 
@@ -352,7 +372,7 @@ def views(function: Callable[..., Any]) -> Callable[..., Any]:
             function = click.option(
                 f"--{side + '-' if side else ''}{what}",
                 expose_value=False,
-                callback=_number_list,
+                callback=_viewed,
                 metavar="NUMBERS",
                 help=f"{'Mean' if what == 'mean' else 'Standard deviation'} by which {whose} normalise"
                 f"{'s' if side else ''} images, instead of {'its' if side else 'their'} "
@@ -361,16 +381,11 @@ def views(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _number_list(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    if value is None:
-        return
-    try:
-        numbers = tuple(float(part) for part in value.split(","))
-    except ValueError as error:
-        raise click.BadParameter(
-            f"expected numbers such as 0.5 or 0.485,0.456,0.406 (of images in [0, 1]), found {value!r}."
-        ) from error
-    ctx.meta.setdefault(_VIEWS, {})[str(option.name)] = numbers
+def _viewed(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    such = "numbers such as 0.5 or 0.485,0.456,0.406 (of images in [0, 1])"
+    found = numbers(such, float, least=None)(ctx, option, value)
+    if found is not None:
+        ctx.meta.setdefault(_VIEWS, {})[str(option.name)] = found
 
 
 def _view(side: str) -> Any:

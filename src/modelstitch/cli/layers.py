@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +14,6 @@ if TYPE_CHECKING:
     from ..network import Layer, Network
 
 
-def _shape(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Numbers with commas (or x) between."""
-    if value is None:
-        return None
-    parts = [part.strip() for part in value.replace("x", ",").split(",")]
-    if not all(part.isdecimal() and 0 < int(part) < 2**31 for part in parts):
-        raise click.BadParameter(f"expected the shape of one sample such as 3,32,32, found {value!r}.")
-    return tuple(int(part) for part in parts)
-
-
 @click.command()
 @click.argument("model")
 @click.option(
@@ -33,13 +22,12 @@ def _shape(ctx: click.Context, option: click.Parameter, value: str | None) -> tu
 @common.random_weights
 @click.option(
     "--input-shape",
-    callback=_shape,
+    callback=common.numbers("the shape of one sample such as 3,32,32", most=2**31),
     metavar="C,H,W",
     help="Shape of one sample, for a model that comes without an example.",
 )
 @click.option("--all", "everything", is_flag=True, help="List layers that cannot be cut, too, and why.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON document to standard output.")
-@common.speaks(as_json=False, quiet=False)
+@common.speaks(quiet=False)
 @common.imports
 def layers(
     model: str,
@@ -47,7 +35,6 @@ def layers(
     random_weights: bool,
     input_shape: tuple[int, ...] | None,
     everything: bool,
-    as_json: bool,
 ) -> None:
     """List a model's layers: shape, kind, parameters below, and whether it can be cut there exactly.
 
@@ -63,8 +50,8 @@ def layers(
     asked = common.drawn(model, weights, random_weights)
     net = load(model, weights=asked, input_shape=input_shape, meta=asked is None and not is_donor(model))
     shown = [layer for layer in net.layers.values() if everything or layer.exact]
-    if as_json:
-        common.say(json.dumps(_plain(net, shown), indent=1))
+    if common.manner().as_json:
+        common.result(**_plain(net, shown))
         return
     blocks = set(net.blocks)
     common.table(HEAD, [row_of(layer, blocks) for layer in shown], net.name, words=["cut"])

@@ -87,17 +87,10 @@ def _range(kind: type, metadata: list[Any]) -> click.ParamType[Any]:
     return click.FloatRange(min=least if above is None else above, min_open=above is not None)
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> int | list[int] | None:
-    """One number, or several with commas between."""
-    if value is None:
-        return None
-    try:
-        numbers = [int(part) for part in value.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise click.BadParameter(f"expected numbers of examples such as 1000 or 100,1000,10000, found {value!r}.")
-    return numbers[0] if len(numbers) == 1 else numbers
+def _samples(ctx: click.Context, param: click.Parameter, value: str | None) -> int | list[int] | None:
+    """One number, or several."""
+    found = common.numbers("numbers of examples such as 1000 or 100,1000,10000")(ctx, param, value)
+    return found if found is None else found[0] if len(found) == 1 else list(found)
 
 
 def _layers(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> str | tuple[str, ...]:
@@ -125,19 +118,16 @@ def _errors(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 
 
 def _chosen(ctx: click.Context, param: click.Parameter, value: str | None) -> str | list[int] | None:
-    """A way, or ids with commas between."""
+    """A way, or ids."""
     if value is None or value in ANCHORS_BY:
         return value
-    try:
-        return [int(part) for part in value.split(",")]
-    except ValueError as error:
-        known = ", ".join(ANCHORS_BY)
-        raise click.BadParameter(f"expected one of {known}, or ids such as 3,17,40, found {value!r}.") from error
+    ids = common.numbers(f"one of {', '.join(ANCHORS_BY)}, or ids such as 3,17,40", least=None)
+    return list(ids(ctx, param, value) or ())
 
 
 _READ: dict[str, Callable[..., Any]] = {
-    "samples": _numbers,
-    "anchors": _numbers,
+    "samples": _samples,
+    "anchors": _samples,
     "anchors_by": _chosen,
     "layers": _layers,
     "downstream": _places,

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..network import Network
 
 
+_CLOSED = ("family", "samples", "positions", "augment", "sums", "expected_error", "error_tolerance")  # of the question
+
+
 def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     """Networks and data, and how layers are held against each other."""
     options: list[Callable[..., Any]] = [
@@ -180,37 +183,12 @@ def _groups(text: str | None, opened: tuple[Any, ...], architectures: dict[str, 
 @click.command()
 @donors
 @_shared
-@click.option(
-    "--family",
-    "families",
-    multiple=True,
-    help="Family of the stitcher: identity, permutation, scaled-permutation, orthogonal, scaled-orthogonal, "
-    "l-ortho, standard-orthogonal, relative, relative-whitened, "
-    "low-rank:RANK, affine; affine "
-    "by default. May be repeated.",
-)
-@click.option("--positions", type=click.IntRange(1), help="Positions of each sample to fit on, at most.")
-@asked("samples", "augment")
-@click.option(
-    "--sums",
-    type=click.Choice(["float64", "float32"]),
-    default="float64",
-    show_default=True,
-    help="Precision of the sums; float32 needs half the memory and less time.",
-)
-@asked("expected_error", "error_tolerance")
+@asked(*_CLOSED)
 @common.activations
 @common.dry_run
 @common.speaks()
 @common.shared(out="runs/matrix")
 def matrix(
-    families: tuple[str, ...],
-    samples: int | None,
-    positions: int | None,
-    augment: bool,
-    sums: str,
-    expected_error: Any,
-    error_tolerance: float | None,
     dry_run: bool,
     seed: int,
     device: str,
@@ -236,24 +214,22 @@ def matrix(
     lower, upper, data = common.opened(given)
     alike_by = _chosen(lower, upper, given, ("cka", "cca"))
     bottoms, tops = layers = alike_by["layers"]
-    asked: dict[str, Any] = {"family": families or ("affine",), "device": device}
-    asked |= {"samples": samples, "positions": positions, "augment": augment, "sums": sums}
+    question = {name: given[name] for name in _CLOSED}
     foretold = partial(foretell_similarity, lower, upper, data, **alike_by, device=device)
     if dry_run:
         seams = [(b, t) for b in bottoms for t in tops]
         more: dict[str, Any] = {"objective": "match", "controls": (), "both": False, "seeds": (seed,)}
-        needs = plan_compare(lower, upper, data, layers=seams, **more, **asked)
+        needs = plan_compare(lower, upper, data, layers=seams, device=device, **more, **question)
         common.dry(foretold(), needs)
         return
     common.kept_in(out)
     common.ahead(foretold)
     with common.progress() as tell:
-        errors: dict[str, Any] = {"expected_error": expected_error, "error_tolerance": error_tolerance}
-        kept: dict[str, Any] = {"seed": seed, "activations": activations}
-        found = stitch_all(lower, upper, data, layers=layers, tell=tell, kept=out / "sums", **kept, **errors, **asked)
+        kept: dict[str, Any] = {"seed": seed, "activations": activations, "device": device, "tell": tell}
+        found = stitch_all(lower, upper, data, layers=layers, kept=out / "sums", **kept, **question)
         alike = None
         try:
-            alike = measure_all(lower, upper, data, **alike_by, **kept, device=device, tell=tell)
+            alike = measure_all(lower, upper, data, **alike_by, **kept)
         except StitchError as error:  # the stitches stand without
             refused = f"No measures: {error}"
     penalties = found.frame.filter(metric="penalty")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import common
+from .options import asked
 
 if TYPE_CHECKING:
     from ..data.data import Data
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the one-cycle schedule.")
 @click.option(
     "--checkpoints",
+    callback=common.numbers("steps such as 10,40,160"),
     metavar="STEP,...",
     help="Keep the weights after these steps, too: FOLDER?step=STEP names such a network.",
 )
 @click.option("--fit-samples", type=click.IntRange(1), help="Train on the first so many samples only.")
-@click.option("--limit", type=click.IntRange(1), help="Read at most so many samples of each part of the data.")
+@asked("limit")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
@@ -55,7 +57,7 @@ def train(
     data_name: str,
     steps: int | None,
     learning_rate: float | None,
-    checkpoints: str | None,
+    checkpoints: tuple[int, ...] | None,
     fit_samples: int | None,
     limit: int | None,
     precision: str,
@@ -75,7 +77,7 @@ def train(
     data = common.data_for(data_name, (), limit)
     base = short_recipe(net, digits=data_name == "digits")
     changes: dict[str, Any] = {"steps": steps, "lr": learning_rate, "n_fit": fit_samples, "precision": precision}
-    changes["checkpoints"] = None if checkpoints is None else _steps(checkpoints)
+    changes["checkpoints"] = None if checkpoints is None else tuple(sorted(set(checkpoints)))
     recipe = dataclasses.replace(base, **{k: v for k, v in changes.items() if v is not None})
     spec = DonorSpec(net, recipe, seed=seed, labels=labels, name=name)
     if dry_run:
@@ -99,16 +101,6 @@ def train(
     if recipe.checkpoints:
         common.say(f"Its checkpoints are {', '.join(f'{made.folder}?step={step}' for step in recipe.checkpoints)}.")
     common.result(donor=made.folder, card=made.card)
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    """The steps of a list with commas between, each once, in order."""
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        raise click.BadParameter(
-            f"expected steps such as 10,40,160, found {text!r}.", param_hint="'--checkpoints'"
-        ) from None
 
 
 def _ahead(spec: DonorSpec, recipe: Recipe, data: Data, out: Path, device: str) -> Ahead:

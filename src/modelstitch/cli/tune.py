@@ -26,14 +26,8 @@ if TYPE_CHECKING:
 )
 @common.data
 @asked("limit")
-@click.option("--steps", type=click.IntRange(1), default=500, show_default=True, help="Optimiser steps.")
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1e-3,
-    show_default=True,
-    help="Rate at the start of a cosine schedule.",
-)
+@option("steps", 500)
+@option("learning_rate", 1e-3)
 @asked("batch_size", "weight_decay")
 @option("eval_every", 50)
 @asked("patience", "augment")

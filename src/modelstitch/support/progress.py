@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -57,8 +58,8 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
     """Show how far work is: pass what it yields as ``tell=``.
 
     In a terminal and in a notebook each piece of work has one bar: done of how many, rate, time elapsed, time left. A
-    file, a pipe or a log gets plain lines: one a minute, one when a piece of work is done, and at the end what was not.
-    The errors of the donors alone, and cautions, stand between.
+    file, a pipe, a log or a notebook without ipywidgets gets plain lines: one a minute, one when a piece of work is
+    done, and at the end what was not. The errors of the donors alone, and cautions, stand between.
 
     Args:
         console: where to draw; by default standard error, or the cell's output in a notebook.
@@ -73,11 +74,9 @@ def progress(console: Console | None = None) -> Iterator[Teller]:
     from rich.console import Console
 
     console = console or Console(stderr=True)
-    if console.is_jupyter and find_spec("ipywidgets") is None:
-        yield Teller(_line(), print)  # rich draws nothing there
-        return
-    if not (console.is_jupyter or console.is_terminal):
-        with _lines(console.file) as teller:
+    widgets = console.is_jupyter and find_spec("ipywidgets") is not None  # without, rich draws nothing there
+    if not (widgets or console.is_terminal):
+        with _lines(sys.stdout if console.is_jupyter else console.file) as teller:
             yield teller
         return
     from rich import progress as rich
@@ -163,26 +162,6 @@ def _lines(file: IO[str], every: float = 60.0) -> Iterator[Teller]:
     finally:
         for work in begun.values():
             write(work.state(time.monotonic()))
-
-
-def _line() -> Tell:
-    """One line of plain text a piece of work, written over itself twice a second: what every notebook can show."""
-    begun: dict[str, _Under] = {}
-    last = 0.0
-
-    def tell(what: str, done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        work = begun.setdefault(what, _Under(what, done, now))
-        work.mark(done, total)
-        if now - last < 0.5 and done < total:
-            return
-        last = now
-        print(f"\r{work.state(now)}", end="\n" if done >= total else "", flush=True)
-        if done >= total:
-            del begun[what]
-
-    return tell
 
 
 @dataclass(frozen=True)
