@@ -34,8 +34,7 @@ import records
 from modelstitch.report import frame
 from modelstitch.study import store
 from modelstitch.support.fast import products
-from modelstitch.support.memory import uncollected
-from modelstitch.support.threads import alone_if_small
+from modelstitch.support.memory import alone_if_small, uncollected
 
 Work = Callable[[], object]
 Taken = tuple[float, float]  # seconds of the clock and of the processor

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from modelstitch.errors import MeasureError
 from modelstitch.support import memory
-from modelstitch.support.memory import uncollected
+from modelstitch.support.memory import alone_if_small, uncollected, wait_briefly
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,29 @@ def test_the_collector_is_held_and_let_go(on, fails):
         assert gc.isenabled() is on
     finally:
         (gc.enable if was else gc.disable)()
+
+
+@pytest.mark.parametrize(
+    ("given", "set_here", "spins"),
+    [({}, True, "5000"), ({"GOMP_SPINCOUNT": "7"}, False, "7"), ({"OMP_WAIT_POLICY": "active"}, False, None)],
+)
+def test_only_where_the_user_says_nothing(monkeypatch, given, set_here, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert wait_briefly() is set_here
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+
+
+@pytest.mark.parametrize(("columns", "inside"), [(512, 1), (513, 2)])
+def test_small_decompositions_run_alone(columns, inside):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with alone_if_small(columns):
+            assert torch.get_num_threads() == inside
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -3,9 +3,9 @@
 The estimator is loaded when it is first used, so that who only chooses anchors does not wait for scikit-learn.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..support.lazy import loading
 from .anchors import anchors
 
 _PLACES = {
@@ -23,8 +23,4 @@ if TYPE_CHECKING:
     from .aligner import Aligner, align
     from .rehearsal import QueryTime, Rehearsal, query_time, rehearse
 else:  # a type checker would take it for a promise that every name is there
-
-    def __getattr__(name: str) -> Any:
-        if name in _PLACES:
-            return getattr(import_module(_PLACES[name], __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = loading(__name__, _PLACES)

@@ -14,8 +14,7 @@ from typing import Any
 import click
 
 from ..errors import StitchError
-from ..support.memory import keep_heap
-from ..support.threads import wait_briefly
+from ..support.memory import keep_heap, wait_briefly
 from ..support.words import did_you_mean, near
 from .common import lenient_streams, manner, say, say_warning
 

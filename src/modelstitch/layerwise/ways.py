@@ -21,8 +21,7 @@ from ..measures.kernels import KERNELS
 from ..moments.moments import Moments
 from ..moments.null import NullGrid, derangement
 from ..support.fast.products import gram
-from ..support.memory import out_of_memory
-from ..support.threads import alone_if_small
+from ..support.memory import alone_if_small, out_of_memory
 from .meeting import LayerKey, Meeting
 from .passes import Pass, Rows
 from .plan import CHUNK, MINIBATCH, Block, Step

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import RecordError, StudyError
-from ..support import hashing, tables
-from ..support.files import make_folder, write_atomic
+from ..support import tables
 from ..support.hashing import canonical_json
 from ..support.reading import json_of
 from ..support.words import some
@@ -26,13 +24,10 @@ _SCHEMA = {
     **dict.fromkeys(_JSON, pl.String),
     "more": pl.String,
 }
-_TABLE = "table"  # a digest of all rows, in each of them; tables of before have none
 
 
 def records_to_parquet(records: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Write records as rows; nested parts are JSON columns, keys this version does not know go to ``more``.
-
-    The column ``table`` holds a digest of all rows: one that changes, goes or comes is noticed when they are read.
 
     Raises:
         StudyError: there is nothing to write, a record holds NaN, or the folder cannot be written to.
@@ -48,11 +43,7 @@ def records_to_parquet(records: Sequence[Mapping[str, Any]], path: str | Path) -
         }
         for plain in (record.plain() for record in as_records(records))
     ]
-    buffer = io.BytesIO()
-    table = pl.DataFrame(rows, schema=_SCHEMA)
-    table.with_columns(pl.lit(_digest(table)).alias(_TABLE)).write_parquet(buffer)
-    make_folder(Path(path).parent)
-    write_atomic(Path(path), buffer.getvalue())
+    tables.write(pl.DataFrame(rows, schema=_SCHEMA), Path(path))
 
 
 def records_from_parquet(path: str | Path) -> list[Record]:
@@ -88,7 +79,7 @@ def records_of(table: pl.DataFrame, path: str | Path) -> list[Record]:
             f"{path} is not a table of records: expected the columns {', '.join(_SCHEMA)}, "
             f"found none named {', '.join(missing)}; it has {some(table.columns)}; export the study again."
         )
-    foreign = [name for name in table.columns if name not in (*_SCHEMA, _TABLE)]
+    foreign = [name for name in table.columns if name not in (*_SCHEMA, tables.DIGEST)]
     if foreign:
         raise StudyError(
             f"{path} is not a table of records: expected the columns {', '.join(_SCHEMA)}, found another, "
@@ -101,16 +92,12 @@ def records_of(table: pl.DataFrame, path: str | Path) -> list[Record]:
             f"{path} is not a table of records: expected {name} as {_SCHEMA[name]}, found {found[name]}; export the "
             f"study again."
         )
-    if _TABLE in table.columns and table[_TABLE].to_list() != [_digest(rows)] * len(rows):
+    if tables.DIGEST in table.columns and table[tables.DIGEST].to_list() != [tables.digest(rows)] * len(rows):
         raise StudyError(
             f"The rows of {path} changed since they were written: expected those of its digest; export the study "
-            f"again, or leave out the column {_TABLE!r} of a table that you changed on purpose."
+            f"again, or leave out the column {tables.DIGEST!r} of a table that you changed on purpose."
         )
     return [_record(row, path) for row in rows.iter_rows(named=True)]
-
-
-def _digest(rows: pl.DataFrame) -> str:
-    return hashing.of_json([rows.columns, *rows.iter_rows()])
 
 
 def _record(row: dict[str, Any], path: str | Path) -> Record:

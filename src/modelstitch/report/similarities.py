@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import StudyError
-from ..support import hashing
-from ..support.files import make_folder, write_atomic
+from ..support import tables
 from ..support.hashing import canonical_json
 from ..support.reading import json_of
 
@@ -27,7 +25,7 @@ SCHEMA: dict[str, Any] = {
     "n": pl.Int64,
     "note": pl.String,
 }
-_SPEC, _TABLE = "spec", "table"  # what was asked, and a digest of all rows with it, in each row
+_SPEC = "spec"  # the column of what was asked, in each row
 _LEVEL = 0.05
 _NOTES = 2  # of one measure, in words; a hundred pairs of layers may lack a value for one reason
 
@@ -85,21 +83,18 @@ def best_pairs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def write_parquet(rows: Sequence[Mapping[str, Any]], spec: Mapping[str, Any], path: Path) -> None:
-    """Write the table with what was asked, and a digest over both.
+    """Write the table with what was asked.
 
     Raises:
         StudyError: the file cannot be written.
     """
     table = frame(rows).with_columns(pl.lit(canonical_json(dict(spec), what=_SPEC)).alias(_SPEC))
-    buffer = io.BytesIO()
-    table.with_columns(pl.lit(_digest(table)).alias(_TABLE)).write_parquet(buffer)
-    make_folder(path.parent)
-    write_atomic(path, buffer.getvalue())
+    tables.write(table, path)
 
 
 def is_similarities(table: pl.DataFrame) -> bool:
     """Whether a table is one that ``write_parquet`` wrote."""
-    return table.columns == [*SCHEMA, _SPEC, _TABLE]
+    return table.columns == [*SCHEMA, _SPEC, tables.DIGEST]
 
 
 def from_table(table: pl.DataFrame, path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -108,14 +103,10 @@ def from_table(table: pl.DataFrame, path: Path) -> tuple[list[dict[str, Any]], d
     Raises:
         StudyError: there is no row, or one changed since it was written.
     """
-    held = table.drop(_TABLE)
+    held = table.drop(tables.DIGEST)
     try:
-        if not len(held) or table[_TABLE].to_list() != [_digest(held)] * len(held):
+        if not len(held) or table[tables.DIGEST].to_list() != [tables.digest(held)] * len(held):
             raise ValueError("its rows are not those of its digest")
         return held.drop(_SPEC).to_dicts(), dict(json_of(held[_SPEC][0]))
     except (TypeError, ValueError) as error:
         raise StudyError(f"{path} holds no whole similarities ({error}): save them again.") from error
-
-
-def _digest(table: pl.DataFrame) -> str:
-    return hashing.of_json([table.columns, *table.iter_rows()])

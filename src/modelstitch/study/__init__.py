@@ -4,8 +4,9 @@ The names below are public: what a reader of a study's folder works with. None o
 when they are first used, so that ``--help`` is quick.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..support.lazy import loading
 
 _PLACES = {
     "Event": "..support.progress",
@@ -21,8 +22,4 @@ if TYPE_CHECKING:
     from ..support.progress import Event
     from .store import Store
 else:  # a type checker would take it for a promise that every name is there
-
-    def __getattr__(name: str) -> Any:
-        if name in _PLACES:
-            return getattr(import_module(_PLACES[name], __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = loading(__name__, _PLACES)

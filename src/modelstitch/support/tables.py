@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import first_line
-from .hashing import of_file
+from .files import make_folder, write_atomic
+from .hashing import of_file, of_json
 from .memory import available_bytes
 
 if TYPE_CHECKING:
     import polars
 
+DIGEST = "table"  # the column with a digest of all rows, in each of them
 _FLOOR, _TIMES = 2 << 30, 64  # bytes that any table may take, and how often its size
 _SECONDS, _SPEED = 2, 5_000_000  # of computing, and bytes a second beside
 _tried: dict[tuple[str, ...], str] = {}
@@ -24,6 +27,25 @@ _tried: dict[tuple[str, ...], str] = {}
 
 class UnreadableError(ValueError):
     """A table that cannot be read, and why."""
+
+
+def write(table: polars.DataFrame, path: Path) -> None:
+    """Write a Parquet file; the column ``table`` holds a digest of all rows: one that changes, goes or comes is seen.
+
+    Raises:
+        StudyError: the file cannot be written.
+    """
+    import polars
+
+    content = io.BytesIO()
+    table.with_columns(polars.lit(digest(table)).alias(DIGEST)).write_parquet(content)
+    make_folder(path.parent)
+    write_atomic(path, content.getvalue())
+
+
+def digest(table: polars.DataFrame) -> str:
+    """A digest of the names of the columns and of all rows."""
+    return of_json([table.columns, *table.iter_rows()])
 
 
 def read(path: Path, how: str, *, wanted: Sequence[str] = (), n_rows: int | None = None) -> polars.DataFrame:
