@@ -86,7 +86,8 @@ def vectors(given: Any, name: str, ids: Any = None) -> Vectors:
     Args:
         given: an array (n, width), a tensor, or the path of a ``.npy`` or Parquet file.
         name: what a sentence calls it, such as "the old embeddings".
-        ids: of each row; a Parquet file's own column of ids is taken where it has one.
+        ids: of each row, or the path of a ``.npy`` file of them; a Parquet file's own column of ids is taken where it
+            has one.
 
     Returns:
         The rows.
@@ -166,19 +167,22 @@ def _from_memory(given: Any, name: str) -> NDArray[Any]:
 
 def _from_file(path: Path, name: str) -> tuple[NDArray[Any], Any]:
     if path.suffix == ".npy":
-        try:
-            return np.lib.format.open_memmap(path, mode="r"), None
-        except (OSError, ValueError, EOFError) as error:
-            raise ArrayError(
-                f"{_big(name)} cannot be read ({first_line(error)}): expected a .npy file of numbers, as numpy.save "
-                "writes it."
-            ) from error
+        return _mapped(path, name, "numbers"), None
     if path.suffix == ".parquet":
         try:
             return _columns(tables.read(path, "parquet"), name)
         except (OSError, tables.UnreadableError) as error:
             raise ArrayError(f"{_big(name)} cannot be read as Parquet ({first_line(error)}): copy it again.") from error
     raise ArrayError(f"{_big(name)} cannot be read: expected a .npy or .parquet file, found '{path.suffix}'.")
+
+
+def _mapped(path: Path, name: str, of: str) -> NDArray[Any]:
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise ArrayError(
+            f"{_big(name)} cannot be read ({first_line(error)}): expected a .npy file of {of}, as numpy.save writes it."
+        ) from error
 
 
 def _columns(frame: polars.DataFrame, name: str) -> tuple[NDArray[Any], Any]:
@@ -216,6 +220,8 @@ def _lists(column: polars.Series, name: str) -> NDArray[Any]:
 
 
 def _ids(given: Any, rows: int, name: str) -> NDArray[Any]:
+    if isinstance(given, Path):
+        given = _mapped(given, f"the ids {given}", "numbers or texts").reshape(-1)
     if not isinstance(given, Iterable):
         raise ArrayError(f"{_big(name)} have no ids: expected a list of one for each row, found {as_found(given)}.")
     ids = np.asarray(given if isinstance(given, np.ndarray) else list(given))

@@ -78,7 +78,8 @@ def align(
     from ..stitchers.families import family_of
     from ..support.files import write_text
 
-    one, two = vectors(old, "the old embeddings", _ids(ids, 0)), vectors(new, "the new embeddings", _ids(ids, 1))
+    below, above = ids or (None, None)
+    one, two = vectors(old, "the old embeddings", below), vectors(new, "the new embeddings", above)
     paired(one, two)
     asked |= {"family": families or ("affine",), "pairs": pairs, "seed": seed}
     for family in asked["family"]:
@@ -111,22 +112,3 @@ def align(
     write_text(out / "report.html", align_page(frame, sentences=said, notes=found.notes, about=about, command=command))
     common.say(f"All values are in {out / 'recall.csv'}; the report is {out / 'report.html'}.")
     common.result(rows=frame.to_dicts(), notes=found.notes, report=out / "report.html", files=[out / "recall.csv"])
-
-
-def _ids(files: tuple[Path, Path] | None, side: int) -> Any:
-    """The ids of one side's rows."""
-    import numpy as np
-
-    from ..errors import ArrayError, first_line
-
-    if files is None:
-        return None
-    if files[side].suffix != ".npy":
-        raise ArrayError(f"The ids {files[side]} cannot be read: expected a .npy file, as numpy.save writes it.")
-    try:
-        found = np.lib.format.open_memmap(files[side], mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise ArrayError(
-            f"The ids {files[side]} cannot be read ({first_line(error)}): expected a .npy file of numbers or texts."
-        ) from error
-    return found.reshape(-1)
