@@ -1,5 +1,6 @@
 """What a user's mistake looks like on the command line: one sentence on stderr, exit code 2, nothing lost."""
 
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from commands import run
 from modelstitch import cli
+from modelstitch.errors import StitchError
 from modelstitch.study.store import Store
 
 NET = "zoo:small-resnet?width=4"
@@ -142,3 +144,20 @@ def test_an_error_of_its_own_has_a_traceback(monkeypatch, capfd):
     monkeypatch.setattr(sys, "argv", ["modelstitch", *ONE_SEAM])
     with pytest.raises(RuntimeError, match="a fault"):  # the interpreter prints it, and ends with 1
         cli.main()
+
+
+@pytest.mark.parametrize("made", [ValueError("Invalid affine matrix"), StitchError("The network cannot be traced.")])
+def test_an_interrupt_of_which_a_library_makes_another_error_is_one(monkeypatch, capfd, made):
+    def work(**_):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise made from None
+
+    monkeypatch.setattr(cli.cli, "main", work)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capfd.readouterr().err == (
+        "modelstitch: interrupted; what is finished is kept, the same command continues.\n"
+    )

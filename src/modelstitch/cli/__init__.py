@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from ..errors import StitchError
+from ..support.interrupts import INTERRUPTS
 from ..support.memory import keep_heap, wait_briefly
 from ..support.words import did_you_mean, near
 from .common import lenient_streams, manner, say, say_warning
@@ -101,7 +102,24 @@ def main() -> None:
 
 def _ended() -> int:
     try:
-        code = cli.main(standalone_mode=False)
+        with INTERRUPTS.open():
+            return _answered()
+    except (KeyboardInterrupt, click.Abort):
+        say("modelstitch: interrupted; what is finished is kept, the same command continues.", err=True)
+        return 130
+
+
+def _called() -> Any:
+    try:
+        return cli.main(standalone_mode=False)
+    except BaseException:
+        INTERRUPTS.check()  # a library may have made another error of it
+        raise
+
+
+def _answered() -> int:
+    try:
+        code = _called()
     except StitchError as error:
         say(f"modelstitch: {error}", err=True)
         code = 2
@@ -110,9 +128,6 @@ def _ended() -> int:
         error.show(file=text)
         say(text.getvalue().rstrip("\n"), err=True)
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        say("modelstitch: interrupted; what is finished is kept, the same command continues.", err=True)
-        code = 130
     except BrokenPipeError:  # as of a program that the signal ends: `modelstitch layers ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at the end, too
         code = 141

@@ -18,6 +18,7 @@ from ..errors import StitchError
 from ..notation import end
 from ..support import progress as bars
 from ..support.files import SetAside
+from ..support.interrupts import INTERRUPTS
 from ..support.shown import visible
 from ..support.words import counted
 
@@ -106,7 +107,13 @@ def progress() -> Iterator[Teller]:
         say(line, file=out)
 
     with nullcontext(bars.Teller(_silent, speak)) if manner().quiet else bars.progress() as tell:
-        tell.speak, tell.note = speak, None if manner().quiet else remark
+        tell.speak, tell.note, draw = speak, None if manner().quiet else remark, tell.bar
+
+        def bar(what: str, done: int, total: int) -> None:
+            INTERRUPTS.check()
+            draw(what, done, total)
+
+        tell.bar = bar
         yield tell
 
 
