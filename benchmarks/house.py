@@ -241,7 +241,7 @@ def run(what: str, src: Path) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as out:
         words = [sys.executable, "-m", "modelstitch", "demo", "--out", out]
         began, before = time.perf_counter(), os.times()
-        subprocess.run(words, env=_surroundings(src), cwd=out, capture_output=True, check=True)
+        _done(src, words, cwd=out)
         after = os.times()
         spent = after.children_user + after.children_system - before.children_user - before.children_system
         return spent, time.perf_counter() - began
@@ -289,10 +289,19 @@ def _surroundings(src: Path) -> dict[str, str]:
 
 def _within(src: Path, code: str) -> str:
     """The last line that ``code`` prints in a fresh process that imports the package below ``src``."""
-    ended = subprocess.run([sys.executable, "-c", code], env=_surroundings(src), capture_output=True, text=True)
+    return _done(src, [sys.executable, "-c", code]).strip().splitlines()[-1]
+
+
+def _done(src: Path, words: list[str], **how: Any) -> str:
+    """What a command prints that imports the package below ``src``; a sentence ends this one where it fails."""
+    ended = subprocess.run(words, env=_surroundings(src), capture_output=True, text=True, **how)
     if ended.returncode:
-        raise SystemExit(ended.stderr)
-    return ended.stdout.strip().splitlines()[-1]
+        why = (ended.stderr.strip().splitlines() or ["no word"])[-1]
+        raise SystemExit(
+            f"The tree {src} cannot do `python {' '.join(words[1:])}` ({why}): expected one that knows all that is "
+            "asked; try --only with other questions, or a tree with tests/golden of its own."
+        )
+    return ended.stdout
 
 
 def counts_table(found: Row) -> Iterator[str]:

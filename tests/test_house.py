@@ -122,3 +122,13 @@ def test_a_walk_reaches_the_first_step_and_the_first_record(house, tmp_path, mon
 def test_a_question_is_timed_in_a_process_of_its_own(house, capsys):
     assert house.main(["times", "--only", "similarity", "--rounds", "1"]) == 0
     assert "| similarity | " in capsys.readouterr().out
+
+
+def test_a_tree_that_does_not_know_what_is_asked_costs_a_sentence(house, tmp_path):
+    (tmp_path / "src" / "modelstitch").mkdir(parents=True)
+    (tmp_path / "src" / "modelstitch" / "__init__.py").write_text("raise TypeError('compare() has no starts')")
+    for question in ("pair", "demo"):
+        with pytest.raises(
+            SystemExit, match=r"^The tree .*src cannot do .* \(TypeError: .*no starts\): expected .*try --only"
+        ):
+            house.main(["times", "--only", question, "--rounds", "1", "--src", str(tmp_path / "src")])
