@@ -57,8 +57,19 @@ def test_memory_is_told_as_it_is_taken(digits, objective):
 def test_a_way_is_looked_at_once_for_networks_of_one_blueprint(pair, digits, monkeypatch):
     asked, way_bytes = [], needs.way_bytes
     monkeypatch.setattr(needs, "way_bytes", lambda *of, **more: asked.append(of) or way_bytes(*of, **more))
-    assert plan_compare(*pair, digits, **{**OPTIONS, "controls": ("self", "random")}).way > 0
+    monkeypatch.setattr(needs, "_ways", {})
+    monkeypatch.setattr(needs, "WAYS", 2)
+    options = {**OPTIONS, "controls": ("self", "random")}
+    found = plan_compare(*pair, digits, **options)
+    assert found.way > 0
     assert len(asked) == 1  # both ways, and their controls
+    assert plan_compare(*pair, digits, **options).way == found.way
+    assert len(asked) == 1  # by another question, too
+    assert plan_compare(*pair, digits, **options, batch_size=32).way < found.way
+    assert plan_compare(*pair, digits, **options, batch_size=16).way < found.way
+    assert len(asked) == 3
+    assert plan_compare(*pair, digits, **options).way == found.way
+    assert (len(asked), len(needs._ways)) == (4, 2)  # the oldest is forgotten
 
 
 def test_memory_of_a_way_is_not_told_where_nothing_is_timed(pair, digits):

@@ -17,9 +17,10 @@ from ..data.data import Data
 from ..engine.alone import FIRST, SAMPLE
 from ..engine.controls.random import CALIBRATION
 from ..engine.fit.closed import PER_CHANNEL, takes_all
-from ..engine.fit.memory import activation_bytes, way_bytes
+from ..engine.fit.memory import activation_bytes, sample_bytes, way_bytes
 from ..engine.fit.options import SOLVED, FitSpec
 from ..engine.senders import NetworkSender, open_quick
+from ..engine.tails import BYTES
 from ..moments.moments import Moments
 from ..network import Layer, Network, blueprint
 from ..stitchers import family_of
@@ -288,6 +289,12 @@ def _stages(cell: Cell) -> int:
     return 0 if objective in SOLVED else objective.count("+") + 1
 
 
+WAYS = 256
+_ways: dict[
+    Any, int
+] = {}  # the last ones that were looked at: of networks that differ in their weights alone it is one
+
+
 class _Clock:
     """Seconds of a sample, each measured once; 0 where nothing is to be timed."""
 
@@ -295,7 +302,6 @@ class _Clock:
         self._bench, self._timed = bench, timed
         self._forwards: dict[str, float] = {}
         self._products: dict[tuple[int, int, int], float] = {}
-        self._ways: dict[Any, int] = {}  # of networks that differ in their weights alone it is one
         self._blueprints: dict[str, str] = {}
 
     def forward(self, name: str) -> float:
@@ -323,15 +329,20 @@ class _Clock:
         bench = self._bench
         seams = tuple((c.config["bottom"]["layer"], c.config["top"]["layer"]) for c in cells)
         stepped = [seam for seam, cell in zip(seams, cells) if _stages(cell)]
-        key = self._blueprint(sender), self._blueprint(top), seams, len(stepped)
-        if key not in self._ways:
-            val, spare = bench.data.size("val"), max(0, bench.memory - held)
+        spec, val = bench.spec, bench.data.size("val")
+        most_kept = min(spec.look, val) * sum(sample_bytes(sender.layer(low)) for low in {low for low, _ in seams})
+        spare = max(0, min(bench.memory - held, max(BYTES, most_kept)))  # more would change nothing
+        shapes = self._blueprint(sender), self._blueprint(top), seams, len(stepped)
+        key = *shapes, spec.batch_size, spec.look, val, spare
+        if key not in _ways:
             counted = sum(
-                activation_bytes(sender.layer(low), top.layer(high), bench.spec.batch_size) for low, high in stepped
+                activation_bytes(sender.layer(low), top.layer(high), spec.batch_size) for low, high in stepped
             )
-            most = way_bytes(seams, sender, top, bench.spec, val=val, spare=spare, steps=bool(stepped))
-            self._ways[key] = max(0, (most or 0) - counted)
-        return self._ways[key]
+            most = way_bytes(seams, sender, top, spec, val=val, spare=spare, steps=bool(stepped))
+            if len(_ways) == WAYS:
+                del _ways[next(iter(_ways))]
+            _ways[key] = max(0, (most or 0) - counted)
+        return _ways[key]
 
     def _blueprint(self, network: Network) -> str:
         if network.name not in self._blueprints:
