@@ -17,6 +17,7 @@ import polars as pl
 import torch
 from faults_made import make_donor, make_network, make_record
 from faults_readers import cut, digit, flip, splice
+from forks import Forks
 from torch import nn
 
 import modelstitch as ms
@@ -192,8 +193,6 @@ def change(
             not the caller's choice.
     """
     if make in (table, similarities):
-        from faults_readers import Forks
-
         tables._trial = Forks().trial
     file, other, read = make(tmp)
     one, two = file.read_bytes(), other.read_bytes()

@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import traced
+import tried
 
 TRACED_ANEW = tuple(Path(__file__).parent / room for room in ("network", "support"))
+TRIED_APART = tuple(Path(__file__).parent / room for room in ("attacks", "support"))
 
 torch.backends.cudnn.allow_tf32 = False  # on a GPU: references are exact to the sixth digit
 torch.set_num_threads(1)  # tests run side by side; threads that wait for each other are slower than one
@@ -38,12 +40,14 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """What ends with the process is seen again, so that no library says that its objects leak."""
     gc.unfreeze()
+    tried.end()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Trace each network anew where tracing itself is tested, and what must not change it."""
-    with traced.used_again(not any(map(item.path.is_relative_to, TRACED_ANEW))):
+    """Trace each network anew, and try tables apart, where that itself is tested, and what must not change it."""
+    again, forks = (not any(map(item.path.is_relative_to, rooms)) for rooms in (TRACED_ANEW, TRIED_APART))
+    with traced.used_again(again), tried.in_forks(forks):
         return (yield)
 
 
