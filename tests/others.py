@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
@@ -105,3 +106,21 @@ def quick_workers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(crew, "multiprocessing", SimpleNamespace(get_context=lambda how: CONTEXT))
     # Their parent is the one that they are forked from: they are bound to this one as threads' workers are.
     patch.setattr(crew, "threading", SimpleNamespace(current_thread=lambda: None, main_thread=lambda: 0))
+
+
+def quick_programs(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let a program that starts Python with a file start such a process, and read what it said."""
+    run = subprocess.run
+
+    def quick(command: list[str], *, check: bool = False, **how: Any) -> subprocess.CompletedProcess[str]:
+        if command[0] != sys.executable or not command[1].endswith(".py"):
+            return run(command, check=check, **how)
+        _, program, *words = command
+        place = [str(Path(program).parent)]
+        code = f"import runpy, sys\nsys.path[:0] = {place}\nrunpy.run_path({program!r}, run_name='__main__')"
+        ended = Other(code, *words, folder=folder, said=folder / "said.txt").ended()
+        if check and ended.code:
+            raise subprocess.CalledProcessError(ended.code, command, ended.said)
+        return subprocess.CompletedProcess(command, ended.code, ended.said, "")
+
+    patch.setattr(subprocess, "run", quick)

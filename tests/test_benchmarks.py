@@ -18,6 +18,7 @@ import modelstitch as ms
 from modelstitch.zoo.donors import DonorSpec, donor
 from modelstitch.zoo.nets import build
 from modelstitch.zoo.train import Recipe
+from others import quick_programs
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 NET = "small-resnet?width=4&blocks=2"
@@ -64,7 +65,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def beside(tmp_path, monkeypatch):
-    """Pages go to a folder of the test's own, and the caller's threads stay."""
+    """Pages go to a folder of the test's own, programs of their own start in a moment, the caller's threads stay."""
+    quick_programs(monkeypatch, tmp_path)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(importlib.import_module("side_by_side"), "RESULTS", tmp_path)
     threads = torch.get_num_threads()
