@@ -15,11 +15,10 @@ from ...support.hashing import Hash
 from ..batch import chunks, fetch, hash_samples
 from ..given import Arrays
 from ..labels import IDS, as_labels, check_whole
-from .task import ByBatch, Drawn, Split, Task, stacked
+from .task import ByBatch, Drawn, HasSplits, Split, Task, stacked
 
 if TYPE_CHECKING:
     from ...network import Network
-    from ..data import Data
 
 _BATCH = 256
 _SPLITS: tuple[Split, ...] = ("fit", "val", "test")
@@ -69,7 +68,7 @@ class Retrieval(Task):
         self._gallery = None if gallery is None else F.normalize(gallery.detach().float(), dim=1)
         self._ids = None if found is None else check_whole(found, _GALLERY, IDS)
         self._known = set() if self._ids is None else set(self._ids.tolist())
-        self._from: tuple[Retrieval, Data] | None = None  # what it was for no top, and its data
+        self._from: tuple[Retrieval, HasSplits] | None = None  # what it was for no top, and its data
         self.foreign = gallery is not None
 
     @classmethod
@@ -102,7 +101,7 @@ class Retrieval(Task):
             raise DataError(f"The task retrieval:{text} cannot be read: expected the items to look at, retrieval:5.")
         return Retrieval(k=int(text))
 
-    def for_top(self, top: Network, data: Data, device: torch.device) -> Task:
+    def for_top(self, top: Network, data: HasSplits, device: torch.device) -> Task:
         if self._from is not None:
             task, whole = self._from
             return task.for_top(top, whole, device)
@@ -113,7 +112,7 @@ class Retrieval(Task):
             self._stood[key] = self._embedded(top, data, device)
         return self._stood[key]
 
-    def _embedded(self, top: Network, data: Data, device: torch.device) -> Retrieval:
+    def _embedded(self, top: Network, data: HasSplits, device: torch.device) -> Retrieval:
         """The task with the gallery as a top itself embeds it."""
         self.fits(top.name, top.output_shape, torch.zeros(1))
         whole, found, ids = top.whole(device), [], []
@@ -133,7 +132,7 @@ class Retrieval(Task):
             task.take(data.labels(split), f"the {split} split of {data.name}")
         return task
 
-    def _batches(self, data: Data) -> Iterator[tuple[Any, Tensor]]:
+    def _batches(self, data: HasSplits) -> Iterator[tuple[Any, Tensor]]:
         if self._items is None:
             yield from ((batch.inputs, batch.labels) for batch in data.batches("fit", _BATCH))
             return

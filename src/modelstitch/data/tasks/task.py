@@ -18,7 +18,6 @@ from ..labels import finite
 
 if TYPE_CHECKING:
     from ...network import Network
-    from ..data import Data
 
 
 Number = tuple[float, str]  # with its unit
@@ -54,6 +53,25 @@ class Judged:
         rest = (self.answers, self.labels, self.tokens, self.hits)
         certain = (part.detach().cpu() for part in (self.errors, self.weights, self.losses))
         return Judged(*certain, *(None if part is None else part.detach().cpu() for part in rest))
+
+
+class HasSplits(Protocol):
+    """What a task may ask of data: see ``modelstitch.Data``."""
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all samples."""
+        ...
+
+    def batches(self, split: Split, batch_size: int) -> Iterable[Any]:
+        """A split in order, in batches with inputs and labels."""
+        ...
+
+    def labels(self, split: Split) -> Tensor:
+        """All labels of a split."""
+        ...
 
 
 class Task:
@@ -468,7 +486,7 @@ class Task:
         """
         raise DataError(f"The task {self.name!r} takes no option, found {self.name}:{text}: leave it out.")
 
-    def for_top(self, top: Network, data: Data, device: torch.device) -> Task:
+    def for_top(self, top: Network, data: HasSplits, device: torch.device) -> Task:
         """Give the task as it stands for one top.
 
         Args:
@@ -559,7 +577,7 @@ class Remeasured(Task):
         for name in _OF_LABELS:
             setattr(self, name, getattr(of, name))
 
-    def for_top(self, top: Network, data: Data, device: torch.device) -> Task:
+    def for_top(self, top: Network, data: HasSplits, device: torch.device) -> Task:
         own = self.of.for_top(top, data, device)
         return self if own is self.of else Remeasured(own, self.metric)
 
