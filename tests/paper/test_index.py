@@ -40,6 +40,15 @@ def test_the_overview_says_what_each_gallery_says(place):
     assert measured
 
 
+def test_networks_of_one_name_that_are_two_are_named(tmp_path):
+    for name in ("2a", "8"):
+        shutil.copy(GALLERY / "small" / f"{name}.parquet", tmp_path)
+    told = "on another machine: 8 (deep, seed 0; deep, seed 1; deep, seed 2)."
+    assert told in write_index(tmp_path).read_text()
+    (tmp_path / "2a.parquet").unlink()
+    assert told not in write_index(tmp_path).read_text()
+
+
 @pytest.mark.slow
 def test_a_claim_stands_once_for_each_gallery_that_measured_it(tmp_path):
     for place in ("small", "full", "notes"):

@@ -17,7 +17,7 @@ from ..support.files import write_text
 from . import values
 from .catalogue import FIGURES
 from .catalogue import figure as find_figure
-from .curves import every_protocol
+from .curves import Curves, every_protocol
 from .figure import Claim, Verdict, Word
 from .gallery import counts, table_lines
 from .judged import ONCE, as_run, judged_once, records_of, verdict
@@ -33,6 +33,10 @@ _COUNTED = (
     "docs/results/intervals.md has how many."
 )
 _SOURCE = f"The paper's numbers are {values.SOURCE}, or its own words."
+_TWICE = (
+    "Of the same names as networks of the figures above, and other networks, trained at another time or on another "
+    "machine"
+)
 _ORDER = ("full", "medium", "fashion", "small", "own")  # of galleries, the most telling first; then all others
 _RECIPES = "smoke"  # a gallery that shows that the recipes run, and little more
 
@@ -88,6 +92,7 @@ def write_index(folder: Path) -> Path:
     lines = ["# The paper's figures, run again", "", *words, ""]
     lines += [*table_lines(["figure", "claim", *PROTOCOLS, "our number", "the paper's"], rows), "", _COUNTED]
     lines += _missing(done, whole)
+    lines += _apart(every)
     if parted := [line for one in claims for line in _parted(one)]:
         lines += ["", "## Where the two protocols part", "", *parted]
     lines += ["", "## The protocols", "", *_protocols(whole)]
@@ -187,6 +192,18 @@ def _written(folder: Path, lines: Sequence[str]) -> Path:
 def _missing(done: Sequence[str], records: Sequence[Record]) -> list[str]:
     names = [name for name in FIGURES if name not in done]
     return ["", f"Not run at this scale: {', '.join(names)}."] if names and not records[0].tags.get("own") else []
+
+
+def _apart(every: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Figures whose networks are others than those that an earlier figure has under the same names."""
+    first: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    for figure, records in every.items():
+        for name, record in Curves(records, "").donors().items():
+            if first.setdefault(name, record.bottom.fingerprint) != record.bottom.fingerprint:
+                found.setdefault(figure, []).append(name)
+    told = "; ".join(f"{figure} ({'; '.join(sorted(names))})" for figure, names in found.items())
+    return ["", f"{_TWICE}: {told}."] if told else []
 
 
 def _protocols(records: Sequence[Record]) -> list[str]:
