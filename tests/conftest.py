@@ -19,6 +19,7 @@ import traced
 import tried
 
 TRACED_ANEW = tuple(Path(__file__).parent / room for room in ("network", "support"))
+CUT = ("test_fold", "test_passes", "test_programme", "test_segment")  # what is made of a trace
 TRIED_APART = tuple(Path(__file__).parent / room for room in ("attacks", "support"))
 
 torch.backends.cudnn.allow_tf32 = False  # on a GPU: references are exact to the sixth digit
@@ -47,7 +48,7 @@ def pytest_unconfigure() -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Trace each network anew, and try tables apart, where that itself is tested, and what must not change it."""
     again, forks = (not any(map(item.path.is_relative_to, rooms)) for rooms in (TRACED_ANEW, TRIED_APART))
-    with traced.used_again(again), tried.in_forks(forks):
+    with traced.used_again(again or item.path.stem in CUT), tried.in_forks(forks):
         return (yield)
 
 
