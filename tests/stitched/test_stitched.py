@@ -94,3 +94,17 @@ def test_a_notebook_shows_what_was_measured(pair, digits):
     assert "changed since it was measured" in s._repr_html_()
     assert "<table" not in s._repr_html_()
     assert "<table" not in drawn("affine", network("small"), network("small"), "block1", "block1")._repr_html_()
+
+
+def test_a_stitch_that_was_kept_whole_answers_a_single_sample_to_the_bit(pair, digits, tmp_path):
+    """A product of one row sums in another order where its weights begin elsewhere, or lie by columns."""
+    for objective in ("match", "task"):
+        made = stitch(*pair, at="block2", data=digits, objective=objective, steps=2, device="cpu")
+        made.save(tmp_path / objective, whole=True)
+        kept = Stitched.load(tmp_path / objective)
+        weights, found = made.state_dict(), kept.state_dict()
+        assert all(value.data_ptr() % 64 == 0 for value in found.values())
+        assert made.stitcher.weight.stride() == kept.stitcher.weight.stride()
+        assert weights.keys() == found.keys()
+        for batch in digits.batches("test", 1, limit=40):
+            assert torch.equal(made.predict(batch.inputs), kept.predict(batch.inputs))

@@ -42,7 +42,7 @@ class Affine(Stitcher):
         super().__init__(site)
         weight = torch.zeros(site.q, site.p) if weight is None else weight
         bias = torch.zeros(site.q) if bias is None else bias
-        self.weight = nn.Parameter(weight.to(torch.get_default_dtype()))
+        self.weight = nn.Parameter(weight.to(torch.get_default_dtype()).contiguous())
         self.bias = nn.Parameter(bias.to(torch.get_default_dtype()))
 
     @classmethod

@@ -75,8 +75,10 @@ def opened(path: Path, device: torch.device | str = "cpu") -> Iterator[tuple[Any
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors of a file that ``save`` wrote, and the texts beside them.
 
+    Each has memory of its own, which begins where a new tensor's does: a product sums in another order elsewhere.
+
     Raises:
         DamagedError, OSError: as ``opened``.
     """
     with opened(path) as (file, texts):
-        return {name: file.get_tensor(name) for name in file.keys()}, texts  # noqa: SIM118
+        return {name: file.get_tensor(name).clone() for name in file.keys()}, texts  # noqa: SIM118
