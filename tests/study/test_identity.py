@@ -6,6 +6,7 @@ import pytest
 
 from modelstitch.errors import RecordError, StudyError
 from modelstitch.study.identity import FolderIdentity, identity_of, read_sealed, refuse_another, with_seal
+from modelstitch.support.hashing import sealed
 
 
 def test_what_is_sealed_is_read_without_its_seal(tmp_path):
@@ -19,6 +20,14 @@ def test_what_is_not_as_it_was_written_is_named(tmp_path, text):
     path = tmp_path / "study.json"
     path.write_text(text)
     with pytest.raises(RecordError, match=r"study.json cannot be believed: expected a JSON object as it was written"):
+        read_sealed(path)
+
+
+@pytest.mark.parametrize("form", [1, 3, "two", None, 2.0, True])
+def test_a_form_that_is_not_known_is_not_read(tmp_path, form):
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(sealed({"name": "mine", "kept as": form})))
+    with pytest.raises(RecordError, match=f"does not read: expected 'kept as': 2, found {form!r}; open the folder"):
         read_sealed(path)
 
 

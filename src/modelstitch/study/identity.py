@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .spec import StudySpec
 
 _FIRST = ("scale", "protocol", "data")  # what a study is first of all
-_VERSION = "kept as"  # no key of a spec
+_VERSION, _NOW = "kept as", 2  # no key of a spec; the form that is written, and the only one that is read
 NAME = re.compile(r"[0-9a-f]{16}")  # of a cell, and of a part of a plan
 
 
@@ -32,7 +32,7 @@ def identity_of(spec: StudySpec | Mapping[str, Any]) -> dict[str, Any]:
 
 def with_seal(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values with a digest, and with a mark of their form."""
-    return sealed({**values, _VERSION: 2})
+    return sealed({**values, _VERSION: _NOW})
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -43,14 +43,20 @@ def read_sealed(path: Path) -> dict[str, Any]:
         RecordError: it cannot be believed.
     """
     try:
-        return {key: part for key, part in unsealed(read_json(path)).items() if key != _VERSION}
+        values = dict(unsealed(read_json(path)))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(path) from error
     except (OSError, ValueError) as error:
-        found = str(error)
-    raise RecordError(
-        f"{path} cannot be believed: expected a JSON object as it was written, found {found}; run the study again."
-    )
+        raise RecordError(
+            f"{path} cannot be believed: expected a JSON object as it was written, found {error}; run the study again."
+        ) from None
+    form = values.pop(_VERSION, None)
+    if type(form) is not int or form != _NOW:
+        raise RecordError(
+            f"{path} has a form that this version of modelstitch does not read: expected {_VERSION!r}: {_NOW}, found "
+            f"{form!r}; open the folder with the version that wrote it, or run the study again in another folder."
+        )
+    return values
 
 
 def refuse_another(saved: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
