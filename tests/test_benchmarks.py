@@ -49,7 +49,7 @@ SMALL = {
         *("--layers", "3", "--width", "64", "--hidden", "96", "--heads", "4", "--vocabulary", "80"),
         *("--fit", "40", "--test", "6", "--memory", "0.001", "--threads", "1"),
     ],
-    "cka_layers": ["--rounds", "1", "--batches", "1", "--full", "512", "--pairs", "8/8", "--side", "8"],
+    "cka_layers": ["--rounds", "1", "--batches", "1", "--full", "1024", "--pairs", "8/8", "--side", "8"],
     "recipe": [
         *("--fit", "256", "--val", "60", "--cap", "4", "--rounds", "1", "--layers", "block8>block7,block9"),
         *("--bottom", "zoo:resnet20?width=2", "--top", "zoo:resnet20?width=2"),

@@ -51,7 +51,7 @@ def test_a_folder_opens_as_results(folder):
     assert len(r.records) == len(records) - 3
     assert sorted(r.missing) == sorted([records[1]["cell"], records[-1]["cell"]])
     assert r.pairs == [("a", "b"), ("b", "a")]
-    assert "expected 'version' in it, found none" in r.cautions[0]
+    assert "expected a digest at its end, found none" in r.cautions[0]
     assert "1 cell is left out: the plan does not name them" in r.cautions[1]
     assert r.frame["cell"].n_unique() == len(r.records)
     kept = {record.cell for record in r.records}

@@ -155,8 +155,12 @@ def test_an_interrupt_of_which_a_library_makes_another_error_is_one(monkeypatch,
             raise made from None
 
     monkeypatch.setattr(cli.cli, "main", work)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background start with another
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.value.code == 130
     assert capfd.readouterr().err == (
         "modelstitch: interrupted; what is finished is kept, the same command continues.\n"

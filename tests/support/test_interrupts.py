@@ -33,6 +33,15 @@ def plain(interrupts):
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def heard():
+    """Python's own handler, also where the tests were started with interrupts ignored (in the background)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("work", [removed, forgotten, plain])
 def test_an_interrupt_ends_the_work(work, capfd):
     interrupts, begun, hook = Interrupts(), time.monotonic(), sys.unraisablehook
