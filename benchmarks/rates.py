@@ -23,11 +23,12 @@ from modelstitch.support.memory import keep_heap
 
 EVERY = 10  # steps between looks
 FULL = FitSpec().learning_rate
+ADAM: dict[str, Any] = {"optimizer": "adam"}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "as it is": {},
-    "full": {"adapt_rate": False},
-    "half": {"adapt_rate": False, "learning_rate": FULL / 2},
-    "quarter": {"adapt_rate": False, "learning_rate": FULL / 4},
+    "as it is": ADAM,
+    "full": {**ADAM, "adapt_rate": False},
+    "half": {**ADAM, "adapt_rate": False, "learning_rate": FULL / 2},
+    "quarter": {**ADAM, "adapt_rate": False, "learning_rate": FULL / 4},
 }
 
 

@@ -54,7 +54,7 @@ from modelstitch.support.memory import keep_heap
 from modelstitch.zoo.donors import load_donor
 
 RATE, BATCH = 1e-3, 128  # the paper's (Bansal et al. 2021, A.4, and the released code)
-LONG = {"learning_rate": 1e-2, "adapt_rate": False, "start_samples": 5000}  # whatever the defaults are
+LONG = {"optimizer": "adam", "learning_rate": 1e-2, "adapt_rate": False, "start_samples": 5000}  # whatever defaults are
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def test_what_is_not_said_has_the_default_of_the_field():
         "matching",
         None,
     )
-    assert (found["steps"], found["both"], found["samples"], found["expected_error"]) == (160, True, None, None)
+    assert (found["steps"], found["both"], found["samples"], found["expected_error"]) == (640, True, None, None)
     assert (found["downstream"], found["limit"], found["cache"]) == ("all", None, 0.0)
 
 

@@ -75,7 +75,7 @@ def test_every_field_is_on_the_command_line_of_compare():
 
 def test_help_names_the_options_of_a_fit_with_their_defaults():
     for function in (ms.stitch, ms.compare):
-        assert "steps: optimiser steps at most; the objective match takes none; 160 by default." in function.__doc__
+        assert "steps: optimiser steps at most; the objective match takes none; 640 by default." in function.__doc__
         assert "**question" not in function.__doc__
         assert "question" not in inspect.signature(function).parameters
     assert inspect.signature(ms.stitch).parameters["seed"].default == 0

@@ -188,6 +188,7 @@ def test_controls_of_language_leave_padding_out(lms):
             controls=("self", "random", "shuffled"),
             steps=2,
             batch_size=16,
+            optimizer="adam",  # Muon's are in bfloat16, and large where a bottom is random: rounding shows
         )
         rows = result.frame.filter(metric="penalty")
         assert set(rows["unit"]) == {"nats/token"}

@@ -96,6 +96,7 @@ def test_a_fit_ends_where_the_steps_left_would_gain_too_little(pair, digits):
 @pytest.mark.slow
 def test_a_control_ends_where_its_looks_say_what_it_is_for(pair, digits):
     options = {"layers": ["block3"], "both": False, "steps": 40, "eval_every": 4, "batch_size": 50, "device": "cpu"}
+    options["optimizer"] = "adam"  # Muon's loss on true labels rises at once, which ends the fit before
     early, whole = (
         {
             r.control: r
@@ -268,7 +269,10 @@ def test_stopped_between_two_records_the_rest_is_not_fitted_again(pair, digits, 
     assert run(pair, digits, tmp_path / "pieces", **options) is None
     monkeypatch.setattr(Run, "step", None)  # a step would fail
     again = run(pair, digits, tmp_path / "pieces", **options).records
-    assert [equal_results(one, other) for one, other in zip(whole, again)] == [True] * len(whole)
+    for one, other in zip(whole, again, strict=True):
+        assert (one.cell, one.history, one.notes) == (other.cell, other.history, other.notes)
+        numbers = [{m.name: m.value for m in record.metrics} for record in (one, other)]
+        assert numbers[1] == pytest.approx(numbers[0], rel=1e-12)  # last bits depend on what is measured beside it
     assert not (tmp_path / "pieces" / "unfinished").exists()
 
 

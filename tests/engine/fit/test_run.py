@@ -373,7 +373,12 @@ def test_a_record_names_the_optimiser_where_it_is_muon(pair, digits, family, pol
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "fit"),
-    [("affine", {"adapt_rate": False}), ("affine", {"whiten": False}), ("norm-affine-norm", {}), ("mlp:8", {})],
+    [
+        ("affine", {"adapt_rate": False, "optimizer": "adam"}),
+        ("affine", {"whiten": False}),
+        ("norm-affine-norm", {}),
+        ("mlp:8", {}),
+    ],
 )
 def test_steps_that_are_not_whitened_and_those_asked_for_keep_their_rate(pair, digits, family, fit):
     stream, full, rates = fitted(pair, digits, family, **fit)

@@ -79,12 +79,20 @@ def test_steps_that_pull_together_move_the_output_as_far_with_any_number_of_chan
 
 
 @pytest.mark.parametrize(
-    ("family", "factor"), [("affine", 64 / 16), ("conv:3", 64 / 16 / 9), ("norm-affine-norm", 1), ("mlp:8", 0.1)]
+    ("optimizer", "family", "factor"),
+    [
+        ("adam", "affine", 64 / 16),
+        ("adam", "conv:3", 64 / 16 / 9),
+        ("muon", "affine", 2.5),
+        ("muon", "conv:3", 2.5 / 3),
+        ("muon", "norm-affine-norm", 1),
+        ("muon", "mlp:8", 0.1),
+    ],
 )
-def test_a_run_takes_the_rate_of_its_layer(pair, digits, family, factor):
+def test_a_run_takes_the_rate_of_its_layer(pair, digits, optimizer, family, factor):
     bottom, top = pair
     sweep = Sweep(
-        NetworkSender(bottom), top, digits, FitSpec(learning_rate=0.01, optimizer="adam"), torch.device("cpu")
+        NetworkSender(bottom), top, digits, FitSpec(learning_rate=0.01, optimizer=optimizer), torch.device("cpu")
     )
     cls, options = family_of(family)
     stream = open_stream(

@@ -14,6 +14,7 @@ CONTROLS = ("self", "random", "identity", "class-noise", "shuffled")
 ASKED = Question(
     layers=("block1", "block2"),
     controls=CONTROLS,
+    starts=1,
     fit=FitSpec(samples=200, steps=4, eval_every=2, start_samples=100, batch_size=64),
 )
 

@@ -156,7 +156,7 @@ CONTROLS = {
         what="class-noise",
         because="class-noise stitches as well, so the number says only that classes are separable",
         unseen=("late", "may be class structure alone: there is no class-noise control to tell"),
-        settled=1.0,
+        settled=0.1,
     ),
     "class-noise-strong": Control(
         "the same with three times the noise",
@@ -169,7 +169,7 @@ CONTROLS = {
         note="noise over signal: 3",
         what="class-noise with three times the noise",
         because="class-noise with three times the noise stitches as well: classes are separable, no more is said",
-        settled=1.0,
+        settled=0.1,
     ),
     "shuffled": Control(
         "the null level: wrong pairs, or wrong labels",

@@ -51,9 +51,9 @@ class FitSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     batch_size: Count = Field(default=128, description="Samples for each step.")
-    steps: Count = Field(default=160, description="Optimiser steps at most; the objective match takes none.")
+    steps: Count = Field(default=640, description="Optimiser steps at most; the objective match takes none.")
     optimizer: Literal["muon", "adam"] = Field(
-        default="adam",
+        default="muon",
         description="What takes the steps of whitened maps (affine and conv families): muon, whose rate falls like one "
         "over the root of the steps, and the mean of whose states is kept, or adam, with a cosine. Other families, and "
         "normalisation='batch', take adam.",
@@ -61,8 +61,8 @@ class FitSpec(BaseModel):
     learning_rate: Positive = Field(
         default=1e-2,
         description="Rate of Adam in whitened coordinates for 64 channels below: multiplied by 64/p for p "
-        "channels, and divided by the positions of a kernel. Muon takes 2.5 times the rate itself. Families that are "
-        "not whitened take a tenth of it; norm-affine-norm takes it as it is.",
+        "channels, and divided by the positions of a kernel. Muon takes 2.5 times the rate, divided by a kernel's "
+        "width. Families that are not whitened take a tenth of it; norm-affine-norm takes it as it is.",
     )
     adapt_rate: Switch = Field(
         default=True,

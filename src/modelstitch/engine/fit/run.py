@@ -24,7 +24,7 @@ from .whiten import WHITENED, Whitened, by_muon
 # Times the penalty that is called far off. Starts of class-noise differ up to fivefold: of five at one layer the first
 # was 11 points off and the best 2; but where one was 30 points off, none came nearer than 11.
 BEYOND = 3.0
-MUON = 2.5  # times ``learning_rate``: how far the first step turns each output, of variance 1
+MUON = 2.5  # times ``learning_rate``: how far the first step moves each output, of variance 1
 FALLS = 10  # steps until that rate begins to fall
 BOOST = 16.0  # times that rate where the start knows nothing of what the top knows
 LEAN = 1  # the mean of the states weighs that of step t by t to this power
@@ -55,8 +55,8 @@ class Run:
         self.mean: nn.Module | None = None  # of the states so far, where that is what counts
         self.optimiser: torch.optim.Optimizer
         if isinstance(self.stitcher, Whitened) and by_muon(spec, stream.family, sweep.normalisation):
-            rate = MUON * spec.learning_rate
-            self.mean = copy.deepcopy(self.stitcher).requires_grad_(False)
+            rate = MUON * spec.learning_rate / self.stitcher.width
+            self.mean = self.stitcher.twin().requires_grad_(False)
             self.optimiser = torch.optim.Muon(
                 self.stitcher.parameters(), lr=rate, weight_decay=spec.weight_decay, momentum=0.9, nesterov=False
             )
@@ -195,11 +195,17 @@ class Run:
     @property
     def _done(self) -> bool:
         """Whether the steps that are left, at the rate that is left to them, are not worth taking."""
-        if not (self._may_end and len(self._recent) == 3):
+        looks = self._last(3)
+        if not (self._may_end and looks):
             return False
-        (since, before), _, (now, last) = self._recent
+        (since, before), (now, last) = looks[0], looks[-1]
         by = "errors" if self.mean is None else "losses"
         return hope(self._seen["best"], before, last, self._share(since, now), self._looks, by) <= 1.0
+
+    def _last(self, number: int) -> list[tuple[int, Looked]]:
+        """The last looks, if there are so many; of a mean not from the start, which is no part of how it falls."""
+        looks = self._recent[-number:]
+        return looks if len(looks) == number and (self.mean is None or looks[0][0]) else []
 
     @property
     def _may_end(self) -> bool:
@@ -213,8 +219,8 @@ class Run:
         return 1 + math.ceil(self.sweep.spec.steps / self.sweep.spec.eval_every)
 
     def _share(self, since: int, now: int) -> float:
-        """The rate that is left now over what there was of it since an earlier step."""
-        left_at = cosine_left if self.mean is None else root_left
+        """What the steps left may gain, over what was gained since an earlier step; of Adam as its rate falls."""
+        left_at = cosine_left if self.mean is None else mean_left
         left, had = (left_at(at, self.sweep.spec.steps) for at in (now, since))
         return left / (had - left)
 
@@ -224,10 +230,11 @@ class Run:
         Args:
             own: what the top does alone on the samples of a look.
         """
-        if self.sweep.enough is None or not self._may_end or not self.open or len(self._recent) < 2:
+        looks = self._last(2 if self.mean is None else 3)
+        if self.sweep.enough is None or not self._may_end or not self.open or not looks:
             return
         far, open_ = self.sweep.enough
-        (since, before), (now, last) = self._recent[-2:]
+        (since, before), (now, last) = looks[0], looks[-1]
         worse, most = least(columns(own), before, last, self._share(since, now), self._looks)
         if worse > far and most <= open_ * worse:
             self.open = False
@@ -359,9 +366,9 @@ def root(at: int, steps: int) -> float:
     return 1 / math.sqrt(1 + at / FALLS)
 
 
-def root_left(at: int, steps: int) -> float:
-    """The integral of ``root``."""
-    return 2 * FALLS * (math.sqrt(1 + steps / FALLS) - math.sqrt(1 + at / FALLS))
+def mean_left(at: int, steps: int) -> float:
+    """What the mean of the states may still gain after so many steps, in any unit: it falls like one over them."""
+    return 1 / (at + FALLS) - 1 / (steps + FALLS)
 
 
 LEAST = 0.25  # of the rate

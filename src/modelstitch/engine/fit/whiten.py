@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -78,10 +79,19 @@ class Whitened(nn.Module):
         weight = _beside(self.spread, core) * _along_channels(core, self.whitener)
         return weight, self.spread * self.core[:, -1] + self.mean_y - _taps(weight) @ self.mean_x
 
+    @property
+    def width(self) -> float:
+        """Of the kernel: Muon's step moves an output as far with any p, but k times as far where positions agree."""
+        return math.sqrt(math.prod(self._shape[2:]))
+
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.effective()
         result: Tensor = functional_call(self._form[0], {"weight": weight, "bias": bias}, x)
         return result
+
+    def twin(self) -> Whitened:
+        """Another map in the same coordinates, which both share."""
+        return copy.deepcopy(self, {id(part): part for part in [*self.buffers(), self._form[0]]})
 
     def plain(self) -> Affine | Conv:
         """The same map as an ordinary stitcher."""
