@@ -85,3 +85,13 @@ def test_other_errors_that_are_dropped_are_shown_as_before(monkeypatch):
         one = Broken()
         del one
     assert seen == [ValueError]
+
+
+@pytest.mark.usefixtures("heard")
+def test_an_interrupt_that_has_ended_its_work_ends_no_other():
+    interrupts = Interrupts()
+    with pytest.raises(KeyboardInterrupt), interrupts.open():
+        plain(interrupts)
+    interrupts.check()
+    with interrupts.open():
+        interrupts.check()

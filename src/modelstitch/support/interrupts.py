@@ -54,7 +54,7 @@ class Interrupts:
         Raises:
             KeyboardInterrupt: one has come.
         """
-        if self.heard:
+        if self.heard and self._listening:
             raise KeyboardInterrupt
 
     def _hear(self, number: int, frame: object) -> None:
