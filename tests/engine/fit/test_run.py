@@ -15,7 +15,7 @@ from modelstitch.engine.evaluate import own_error
 from modelstitch.engine.fit.closed import collect, solve
 from modelstitch.engine.fit.loop import train
 from modelstitch.engine.fit.options import FitSpec
-from modelstitch.engine.fit.run import FALLS, LEAN, LEAST, MUON, Run, boost, pace
+from modelstitch.engine.fit.run import FALLS, LEAN, LEAST, MUON, Run, boost, mean_left, pace
 from modelstitch.engine.senders import NetworkSender
 from modelstitch.engine.sweep import Sweep, open_stream
 from modelstitch.errors import DataError, FitError, InexactCutError, MeasureError
@@ -332,6 +332,23 @@ def test_muons_rate_falls_like_one_over_the_root_of_the_steps(pair, digits, init
     assert factor == (16.0 if init == "random" else 1.0)
     assert full == pytest.approx(MUON * FitSpec().learning_rate)
     assert rates == pytest.approx([full * factor / math.sqrt(1 + step / FALLS) for step in range(4)])
+
+
+@pytest.mark.parametrize(("since", "now"), [(20, 60), (280, 320), (600, 640)])
+def test_what_a_mean_has_gained_foretells_what_it_will_gain(since, now):
+    def loss(at):
+        return 0.4 + 3.0 / (at + FALLS)
+
+    share = mean_left(now, 640) / (mean_left(since, 640) - mean_left(now, 640))
+    assert share * (loss(since) - loss(now)) == pytest.approx(loss(now) - loss(640))
+
+
+@pytest.mark.parametrize(("mean", "first", "tells"), [(True, 0, False), (True, 20, True), (False, 0, True)])
+def test_looks_of_a_mean_tell_nothing_from_the_start_on(mean, first, tells):
+    run = object.__new__(Run)
+    run.mean, run._recent = torch.nn.Identity() if mean else None, [(first + at, {}) for at in (0, 20, 40)]
+    assert run._last(3) == (run._recent if tells else [])
+    assert len(run._last(2)) == 2
 
 
 def test_what_muon_leaves_is_the_mean_of_the_states_which_leans_to_the_recent_ones(pair, digits, monkeypatch):

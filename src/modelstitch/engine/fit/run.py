@@ -128,8 +128,10 @@ class Run:
     def at_rest(self) -> Iterator[None]:
         """Within, the stream's stitcher is the state that counts, as it is when it is measured."""
         self.stream.stitcher = self.looked.eval()
-        yield
-        self.stream.stitcher = self.stitcher.train()
+        try:
+            yield
+        finally:
+            self.stream.stitcher = self.stitcher.train()
 
     def _gradients(self, activation: Tensor, inputs: Any, mask: Tensor | None, wanted: Wanted) -> Tensor:
         """The loss, detached; the gradients are put in place."""
@@ -194,7 +196,7 @@ class Run:
 
     @property
     def _done(self) -> bool:
-        """Whether the steps that are left, at the rate that is left to them, are not worth taking."""
+        """Whether the steps that are left are not worth taking."""
         looks = self._last(3)
         if not (self._may_end and looks):
             return False
@@ -254,7 +256,7 @@ class Run:
 
     @property
     def _still(self) -> bool:
-        """Whether the last state was reached at a rate near nothing, and not by losing patience."""
+        """Whether the last state is a mean, or was reached at a rate near nothing, and not by losing patience."""
         spec = self.sweep.spec
         fallen = cosine(self.stream.history[-1][0], spec.steps)
         return self.mean is not None or (self.stale <= spec.patience and fallen <= STILL)
@@ -392,7 +394,7 @@ def pace(error: float, own: float, chance: float) -> float:
 
 
 def boost(error: float, own: float, chance: float) -> float:
-    """The same of Muon's rate: four times the square of the share that is lost, from 1 to 4."""
+    """The same of Muon's rate: sixteen times the square of the share that is lost, from 1 to 16."""
     return max(1.0, BOOST * min(1.0, _lost(error, own, chance)) ** 2)
 
 
