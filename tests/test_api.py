@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+import modelstitch
 from modelstitch import (
     Data,
     Network,
@@ -378,3 +379,13 @@ def test_mistakes_get_one_sentence(pair, digits, call, kind, words):
         call(*pair, digits)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_former_name_of_compare_with_a_list_answers_with_a_warning(pair, digits):
+    a, b = pair
+    asked = {"layers": "block1", "objective": "match", "controls": ()}
+    with pytest.warns(DeprecationWarning, match="compare_many is compare with a list,"):
+        found = modelstitch.compare_many([a, b], [(a.name, b.name)], digits, **asked)
+    assert [r.cell for r in found.records] == [
+        r.cell for r in compare([a, b], data=digits, pairs=[(a.name, b.name)], **asked).records
+    ]

@@ -61,6 +61,15 @@ def test_every_name_loads_and_is_listed():
     assert dir(modelstitch) == sorted(modelstitch.__all__)
 
 
+@pytest.mark.parametrize(
+    ("name", "now"),
+    [("paired_test", "stats.paired_test"), ("register", "models.register"), ("compare_many", "compare")],
+)
+def test_names_of_before_answer_and_say_the_new_one(name, now):
+    with pytest.warns(DeprecationWarning, match=f"^modelstitch.{name} is (modelstitch.)?{now}"):
+        assert getattr(modelstitch, name).__name__ == name
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="'nothing'"):
         modelstitch.nothing  # noqa: B018

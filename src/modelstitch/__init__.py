@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from .support.version import VERSION as __version__
 
@@ -48,6 +49,11 @@ _ROOMS = (
     "errors",
 )  # public, too: each has a list of its own
 
+_FORMER = {  # names of before, for scripts: where they are, and what they are called now
+    "compare_many": ("api", "compare with a list, compare([a, b], data=data, pairs=[...]),"),
+    "paired_test": ("stats.pooling", "modelstitch.stats.paired_test"),
+    "register": ("models.load", "modelstitch.models.register"),
+}
 _WITHIN = {"tasks": "data.tasks"}  # rooms that lie within another
 
 __all__ = ["__version__", *_PLACES, *_ROOMS]
@@ -88,6 +94,10 @@ else:  # a type checker would take it for a promise that every name is there
             return getattr(import_module(f".{_PLACES[name]}", __name__), name)
         if name in _ROOMS:
             return import_module(f".{_WITHIN.get(name, name)}", __name__)
+        if name in _FORMER:
+            module, now = _FORMER[name]
+            warn(f"modelstitch.{name} is {now} now.", DeprecationWarning, stacklevel=2)
+            return getattr(import_module(f".{module}", __name__), name)
         raise AttributeError(f"module 'modelstitch' has no attribute {name!r}")
 
 

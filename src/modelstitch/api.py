@@ -204,6 +204,11 @@ def compare(
     return Results(records, plain, cautions=left_out)
 
 
+def compare_many(networks: Sequence[Network], pairs: Sequence[tuple[str, str]], data: Data, **question: Any) -> Results:
+    """Compare several networks: the former name of ``compare`` with a list, kept for scripts."""
+    return compare(list(networks), data=data, pairs=list(pairs), **question)
+
+
 @explained(CompareOptions)
 @kinds("bottom", "top", "data", "out", "device", settled=True)
 def plan_compare(
